@@ -48,6 +48,7 @@ typedef struct state {
 typedef struct thread {
     int socket; /* 0: not open */
     nj_python_memory memory;
+    int64_t pid, cpu_ns; /* of the worker: its CPU time when that was last looked at */
 } thread;
 
 static int64_t *head(const thread *t)
@@ -242,7 +243,6 @@ static ending wait_for(const state *s, thread *t, const nj_work *w, spent *cost)
         }
         if ((m[0] != NJ_PYTHON_DONE && m[0] != NJ_PYTHON_RAISED) || !nj_python_map(&t->memory, (size_t)m[1]))
             return NO_MEMORY;
-        cost->cpu_ns += m[2];
         return m[0] == NJ_PYTHON_DONE ? ANSWERED : RAISED;
     }
 }
@@ -346,6 +346,18 @@ static int all_off(const nj_work *w)
     return NJ_OK;
 }
 
+/* What the worker spent since the last look, this call's messages among it. */
+static int64_t worker_ns(thread *t)
+{
+    struct timespec used;
+    clockid_t clock;
+    const int64_t pid = head(t)[NJ_PYTHON_PID], before = pid == t->pid ? t->cpu_ns : 0;
+    if (!pid || clock_getcpuclockid((pid_t)pid, &clock) || clock_gettime(clock, &used)) return 0;
+    t->pid = pid;
+    t->cpu_ns = (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+    return t->cpu_ns - before;
+}
+
 static void note_cost(const nj_work *w, const spent *cost)
 {
     if (w->size >= offsetof(nj_work, elsewhere) + sizeof w->elsewhere && w->elsewhere)
@@ -365,6 +377,7 @@ static int process(const void *self, void *memory, const nj_work *w)
         if (!t->socket && !open_worker(s, t)) return all_off(w);
         end = ask(s, t, w, &cost);
         bool again = end == DIED && try == 0 && !s->serial;
+        if (end == HUNG) cost.cpu_ns += worker_ns(t);
         if ((end == DIED || end == HUNG) && !renew(s, t, end, w, again)) return all_off(w);
         if (!again) break;
     }
@@ -374,6 +387,7 @@ static int process(const void *self, void *memory, const nj_work *w)
     if (end == RAISED) report_raised(s, t, w);
     if (end == NO_MEMORY) close_worker(t), errno = 0; /* what it is at is not known */
     if ((end == DIED || end == HUNG) && w->n == 1) count_failure(s);
+    cost.cpu_ns += worker_ns(t);
     note_cost(w, &cost);
     return rc;
 }

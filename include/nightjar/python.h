@@ -22,8 +22,9 @@ enum {
     NJ_PYTHON_USED,   /* bytes; who needs more room takes it behind them, and makes the file longer */
     NJ_PYTHON_TEXT,   /* what was raised */
     NJ_PYTHON_TEXT_BYTES,
-    NJ_PYTHON_PID,    /* of the worker */
-    NJ_PYTHON_STATUS, /* 1 + how it ended, as wait() says: written by the interpreter that forked it */
+    NJ_PYTHON_PID,      /* of the worker */
+    NJ_PYTHON_STATUS,   /* 1 + how it ended, as wait() says: written by the interpreter that forked it */
+    NJ_PYTHON_REASONED, /* 1: the worker filled the reasons; 0: a row with an answer is done */
     NJ_PYTHON_HEAD = 16,
     NJ_PYTHON_COLUMN = 4
 };

@@ -1,5 +1,6 @@
 /* memory.c - the columns of a call in memory that two processes share: copied once, at places that both sides
  * read from its head. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -148,7 +149,6 @@ static bool put_need(const nj_python_tables *s, nj_python_memory *t, const nj_wo
 {
     const nj_need *need = &s->need[k];
     const nj_col *col = w->in[k];
-    memset(nj_python_column(t, k), 0, NJ_PYTHON_COLUMN * sizeof(int64_t));
     if (need->shape == NJ_IMAGE || !col->data) return true;
     const uint32_t *off = need->shape == NJ_SERIES ? col->off : NULL;
     size_t n = elements(w, off, 1);
@@ -177,7 +177,6 @@ static bool put_give(const nj_python_tables *s, nj_python_memory *t, const nj_wo
 {
     const uint32_t *off, k = s->n_needs + g;
     uint32_t width;
-    memset(nj_python_column(t, k), 0, NJ_PYTHON_COLUMN * sizeof(int64_t));
     if (!shape_of(s, w, g, &off, &width)) return true;
     size_t n = elements(w, off, width), size = s->give[g].type == NJ_STR ? 4 : size_of(s->give[g].type);
     size_t place = room(t, n * size + 1);
@@ -208,12 +207,18 @@ bool nj_python_put(const nj_python_tables *s, nj_python_memory *t, const nj_work
     if (!reason) return false;
     nj_python_head(t)[NJ_PYTHON_ID] = (int64_t)id;
     nj_python_head(t)[NJ_PYTHON_REASON] = (int64_t)reason;
+    nj_python_head(t)[NJ_PYTHON_REASONED] = 0;
     for (uint32_t k = 0; k < w->n; k++) ((int64_t *)(t->base + id))[k] = w->id[w->row[k]];
     memset(t->base + reason, 0xff, w->n);
-    for (uint32_t k = 0; k < s->n_needs; k++)
-        if (!put_need(s, t, w, block, k)) return false;
-    for (uint32_t g = 0; g < s->n_gives; g++)
-        if (!put_give(s, t, w, block, g)) return false;
+    memset(nj_python_column(t, 0), 0, n * NJ_PYTHON_COLUMN * sizeof(int64_t));
+    for (int ragged = 0; ragged < 2; ragged++) { /* what has one length comes first: it keeps its place */
+        for (uint32_t k = 0; k < s->n_needs; k++)
+            if ((s->need[k].shape == NJ_SERIES || s->need[k].type == NJ_STR) == ragged &&
+                !put_need(s, t, w, block, k))
+                return false;
+        for (uint32_t g = 0; g < s->n_gives; g++)
+            if ((s->give[g].width == 0) == ragged && !put_give(s, t, w, block, g)) return false;
+    }
     return true;
 }
 
@@ -236,6 +241,34 @@ static int take_texts(const nj_python_memory *t, const nj_work *w, const int64_t
     return NJ_OK;
 }
 
+static bool is_answer(nj_type type, const void *data, size_t i)
+{
+    switch (type) {
+    case NJ_U8: return ((const uint8_t *)data)[i] != NJ_NO_U8;
+    case NJ_I32: return ((const int32_t *)data)[i] != NJ_NO_I32;
+    case NJ_I64: return ((const int64_t *)data)[i] != NJ_NO_I64;
+    case NJ_F32: return !isnan(((const float *)data)[i]);
+    case NJ_F64: return !isnan(((const double *)data)[i]);
+    case NJ_STR: return ((const char *const *)data)[i] != NULL;
+    }
+    return false;
+}
+
+/* Has the row a value in any output? */
+static bool has_answer(const nj_python_tables *s, const nj_work *w, uint32_t row)
+{
+    for (uint32_t g = 0; g < s->n_gives; g++) {
+        const uint32_t *off;
+        uint32_t width;
+        size_t first, n;
+        if (!shape_of(s, w, g, &off, &width)) continue;
+        span(off, width, row, &first, &n);
+        for (size_t i = first; i < first + n; i++)
+            if (is_answer(s->give[g].type, w->out[g], i)) return true;
+    }
+    return false;
+}
+
 int nj_python_take(const nj_python_tables *s, const nj_python_memory *t, const nj_work *w)
 {
     const bool block = is_one_block(w);
@@ -252,7 +285,9 @@ int nj_python_take(const nj_python_tables *s, const nj_python_memory *t, const n
                  false);
     }
     const uint8_t *reason = (const uint8_t *)t->base + nj_python_head(t)[NJ_PYTHON_REASON];
-    for (uint32_t k = 0; k < w->n; k++) w->reason[w->row[k]] = reason[k];
+    const bool given = nj_python_head(t)[NJ_PYTHON_REASONED] != 0;
+    for (uint32_t k = 0; k < w->n; k++)
+        w->reason[w->row[k]] = given ? reason[k] : has_answer(s, w, w->row[k]) ? NJ_DONE : NJ_NO_INPUT;
     return rc;
 }
 

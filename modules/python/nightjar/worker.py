@@ -2,6 +2,7 @@
 a worker answers the calls of one thread. PROTOCOL.md has the messages and the memory."""
 
 import array
+import gc
 import importlib.util
 import linecache
 import mmap
@@ -16,13 +17,13 @@ import traceback
 import numpy as np
 
 from . import confine, declare
-from .columns import DTYPE, NULL, REASONS, STR, TYPES, Images, Series
+from .columns import DTYPE, I32, I64, NULL, REASONS, STR, TYPES, U8, Images, Series
 
 CALL, OPENED, DONE, RAISED, IMAGES = 1, 2, 3, 4, 5
-N_ROWS, N_NEEDS, N_GIVES, ID, REASON, USED, TEXT, TEXT_BYTES, PID, STATUS = range(10)
+N_ROWS, N_NEEDS, N_GIVES, ID, REASON, USED, TEXT, TEXT_BYTES, PID, STATUS, REASONED = range(11)
 HEAD, COLUMN = 16, 4
 DATA, OFFSETS, N, BYTES = range(4)
-NO_REASON = 255
+PLACED = {**DTYPE, STR: np.dtype(np.int32)}  # of texts the memory has the lengths
 
 
 def align(n):
@@ -34,17 +35,20 @@ class Raised(Exception):
 
 
 class Memory:
-    """The memory that a worker shares with its thread; either side makes it longer."""
+    """The memory that a worker shares with its thread; either side makes it longer. Arrays over it are kept:
+    most calls have theirs at the same places."""
+
+    KEPT = 512
 
     def __init__(self, fd):
-        self.fd, self.map, self.size = fd, None, 0
+        self.fd, self.map, self.size, self.kept = fd, None, 0, {}
         self.grown(os.fstat(fd).st_size)
 
     def grown(self, size):
         if size <= self.size:
             return
         self.map = mmap.mmap(self.fd, size)  # arrays over the former one keep it
-        self.size = size
+        self.size, self.kept = size, {}
         self.words = np.frombuffer(self.map, np.int64, size // 8)
 
     def room(self, n):
@@ -58,27 +62,32 @@ class Memory:
         self.words[USED] = at + n
         return at
 
-    def array(self, dtype, n, at):
-        return np.ndarray((n,), dtype, self.map, at)
-
-    def column(self, k):
-        at = HEAD + COLUMN * k
-        return self.words[at : at + COLUMN].tolist()
+    def array(self, kind, n, at):
+        """kind: U8 and so on."""
+        key = (kind, n, at)
+        found = self.kept.get(key)
+        if found is None:
+            if len(self.kept) >= self.KEPT:
+                self.kept.clear()
+            found = self.kept[key] = np.ndarray((n,), PLACED[kind], self.map, at)
+        return found
 
 
 class Worker:
     def __init__(self, module, peer, memory_fd):
         self.module, self.peer, self.memory = module, peer, Memory(memory_fd)
-        self.needs = list(module.needs.items())
-        self.gives = list(module.gives.items())
+        self.needs = [(k, name, need.shape, need.type) for k, (name, need) in enumerate(module.needs.items())]
+        first = len(self.needs)
+        self.gives = [(first + k, name, give) for k, (name, give) in enumerate(module.gives.items())]
+        self.names = {name: None for _, name, _ in self.gives}
+        self.n_words = HEAD + COLUMN * (first + len(self.gives))
         self.state = module.opened() if module.opened else None
 
-    # --- the columns of a call ---
+    # --- the columns of a call; t: the first words of the memory ---
 
-    def texts(self, column, n):
-        data, _, _, at = column
+    def texts(self, data, at, n):
         out = np.empty(n, object)
-        lengths = self.memory.array(np.int32, n, data).tolist()
+        lengths = self.memory.array(I32, n, data).tolist()
         for i, length in enumerate(lengths):
             if length >= 0:
                 out[i] = self.memory.map[at : at + length].decode("utf-8", "replace")
@@ -86,35 +95,36 @@ class Worker:
         return out
 
     def images(self, need, first, count):
-        self.peer.send(struct.pack("<qqqq", IMAGES, need, first, count))
-        message = self.peer.recv(64)
+        os.write(self.peer, struct.pack("<qqqq", IMAGES, need, first, count))
+        message = os.read(self.peer, 64)
         if not message:
             os._exit(0)
         _, size, table, _ = struct.unpack("<qqqq", message)
         self.memory.grown(size)
         out = []
-        for at, rows, columns in self.memory.array(np.int64, 3 * count, table).reshape(-1, 3).tolist():
-            pixels = self.memory.array(np.float32, rows * columns, at).reshape(rows, columns) if at else None
+        for at, rows, columns in self.memory.array(I64, 3 * count, table).reshape(-1, 3).tolist():
+            pixels = np.ndarray((rows, columns), np.float32, self.memory.map, at) if at else None
             out.append(pixels)
         return out
 
-    def columns(self, n):
-        given = {}
-        for k, (name, need) in enumerate(self.needs):
-            data, offsets, count, _ = column = self.memory.column(k)
-            if need.shape == declare.IMAGE:
+    def columns(self, t, n):
+        given, array, at = {}, self.memory.array, HEAD
+        for k, name, shape, kind in self.needs:
+            data = t[at]
+            if shape == declare.IMAGE:
                 given[name] = Images(n, lambda i, m, k=k: self.images(k, i, m))
-                continue
-            if not data:
+            elif not data:
                 given[name] = None
-                continue
-            if need.type == STR:
-                values = self.texts(column, count)
             else:
-                values = self.memory.array(DTYPE[need.type], count, data)
-            if need.shape == declare.SERIES:
-                values = Series(values, self.memory.array(np.int64, n + 1, offsets))
-            given[name] = values
+                values = (
+                    array(kind, t[at + N], data)
+                    if kind != STR
+                    else self.texts(data, t[at + BYTES], t[at + N])
+                )
+                if shape == declare.SERIES:
+                    values = Series(values, array(I64, n + 1, t[at + OFFSETS]))
+                given[name] = values
+            at += COLUMN
         if self.module.form != "numpy":
             from . import forms
 
@@ -124,7 +134,7 @@ class Worker:
     # --- what the function returned ---
 
     def returned(self, out):
-        names = [name for name, _ in self.gives]
+        names = list(self.names)
         if hasattr(out, "columns") and hasattr(out, "iloc"):
             out = {name: out[name] for name in out.columns}
         elif isinstance(out, tuple):
@@ -134,17 +144,16 @@ class Worker:
         elif not isinstance(out, dict):
             if len(names) != 1:
                 raise Raised("it returned a %s, and gives %s: return a dict" % (type(out).__name__, names))
-            out = {names[0]: out}
+            return {names[0]: out}
         for name in out:
-            if name not in names and name != "reason":
+            if name not in self.names and name != "reason":
                 raise Raised("it returned %s, which is not declared; it gives %s" % (name, ", ".join(names)))
         return out
 
     def put_texts(self, name, values, place, count, column):
-        lengths, data = self.memory.array(np.int32, count, place), bytearray()
+        lengths, data = self.memory.array(I32, count, place), bytearray()
         if len(values) != count:
             raise Raised("%s has %d values, not %d" % (name, len(values), count))
-        answered = np.zeros(count, bool)
         for i, text in enumerate(values):
             if text is None or text is np.ma.masked or (isinstance(text, float) and text != text):
                 lengths[i] = -1
@@ -154,37 +163,33 @@ class Worker:
             raw = text.encode() if isinstance(text, str) else bytes(text)
             lengths[i] = len(raw)
             data += raw
-            answered[i] = True
         at = self.memory.room(len(data) + 1)
         self.memory.map[at : at + len(data)] = bytes(data)
         self.memory.words[HEAD + COLUMN * column + BYTES] = at
-        return answered
 
-    def put(self, k, name, give, values, n):
-        """Writes a column; returned: which rows have an answer."""
-        column = len(self.needs) + k
-        place, _, count, _ = self.memory.column(column)
+    def put(self, t, column, name, give, values, n):
+        place, _, count, _ = t[HEAD + COLUMN * column : HEAD + COLUMN * column + COLUMN]
         if values is None or not place:
-            return np.zeros(n, bool)
+            return
         if isinstance(values, Series):
             values = values.values
         elif give.like is not None and not isinstance(values, np.ndarray) and hasattr(values, "__iter__"):
             parts = [np.asarray(v) for v in values]
             values = np.concatenate(parts) if parts else np.zeros(0)
         if give.type == STR:
-            answered = self.put_texts(name, values, place, count, column)
+            self.put_texts(name, values, place, count, column)
+            return
+        out = self.memory.array(give.type, count, place)
+        if type(values) is np.ndarray and values.dtype == out.dtype and values.shape == out.shape:
+            out[:] = values
         else:
-            answered = self.put_numbers(name, give, values, place, count, n)
-        if give.like is not None:
-            offsets = self.memory.array(np.int64, n + 1, self.memory.column(column)[OFFSETS])
-            return Series(answered, offsets).reduce(np.logical_or, False)
-        return answered.reshape(n, -1).any(axis=1)
+            self.put_numbers(name, give, values, out, count, n)
 
-    def put_numbers(self, name, give, values, place, count, n):
+    def put_numbers(self, name, give, values, out, count, n):
+        """Whatever is not an array of the column's type and length already."""
         values = values.to_numpy() if hasattr(values, "to_numpy") else values
         mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
         values = np.asarray(np.ma.getdata(values))
-        dtype = DTYPE[give.type]
         if values.ndim == 0:
             values = np.broadcast_to(values, count)
         if values.dtype == object:  # None among numbers
@@ -192,39 +197,30 @@ class Worker:
             values = np.array([0 if v is None else v for v in values.ravel()])
         if values.size != count or (give.width > 1 and values.shape not in ((n, give.width), (count,))):
             raise Raised("%s has shape %s; %d values for %d rows are wanted" % (name, values.shape, count, n))
-        if values.dtype.kind == "f" and dtype.kind != "f":
+        if values.dtype.kind not in "biuf":
+            raise Raised("%s holds %s, and is declared %s" % (name, values.dtype, out.dtype))
+        if values.dtype.kind == "f" and out.dtype.kind != "f":
             raise Raised(
                 "%s is declared %s and holds %s: return integers, with a numpy.ma mask where there is no "
                 "answer" % (name, next(t for t, v in TYPES.items() if v == give.type), values.dtype)
             )
-        out = self.memory.array(dtype, count, place)
         values = values.reshape(-1)
-        if dtype.kind != "f" and values.size and values.dtype != dtype:
-            if values.dtype.kind not in "biu":
-                raise Raised("%s holds %s, and is declared %s" % (name, values.dtype, dtype))
-            limits = np.iinfo(dtype)
-            shown = values if mask is None else values[~mask.reshape(-1)]
-            if (
-                values.dtype.kind != "b"
-                and shown.size
-                and not (limits.min <= shown.min() and shown.max() <= limits.max)
-            ):
-                raise Raised("%s holds %s, beyond %s" % (name, shown[np.argmax(abs(shown))], dtype))
-            if mask is not None:
-                values = np.where(mask.reshape(-1), 0, values)
+        mask = None if mask is None else mask.reshape(-1)
+        if mask is not None:
+            values = np.where(mask, values.dtype.type(0), values)
+        if out.dtype.kind != "f" and values.dtype.kind != "b" and values.size:
+            limits = np.iinfo(out.dtype)
+            if values.min() < limits.min or values.max() > limits.max:
+                raise Raised("%s holds %s, beyond %s" % (name, values[np.argmax(abs(values))], out.dtype))
         np.copyto(out, values, casting="unsafe")
         if mask is not None:
-            out[mask.reshape(-1)] = NULL[give.type]
-        return ~np.isnan(out) if dtype.kind == "f" else out != NULL[give.type]
+            out[mask] = NULL[give.type]
 
-    def put_reasons(self, reasons, answered, n):
-        out = self.memory.array(np.uint8, n, int(self.memory.words[REASON]))
-        if reasons is None:
-            out[:] = np.where(answered, REASONS["done"], REASONS["no_input"])
-            return
+    def put_reasons(self, t, reasons, n):
+        out = self.memory.array(U8, n, t[REASON])
+        if isinstance(reasons, (str, int)):
+            reasons = np.full(n, reasons)
         reasons = np.asarray(reasons)
-        if reasons.ndim == 0:
-            reasons = np.broadcast_to(reasons, n)
         if len(reasons) != n:
             raise Raised("reason has %d values, not %d" % (len(reasons), n))
         if reasons.dtype.kind in "OU":
@@ -237,18 +233,20 @@ class Worker:
     # --- calls ---
 
     def call(self):
-        words, m = self.memory.words, self.module
-        n = int(words[N_ROWS])
-        given = self.columns(n)
+        m, memory = self.module, self.memory
+        t = memory.words[: self.n_words].tolist()
+        n = t[N_ROWS]
+        given = self.columns(t, n)
         if m.wants_batch:
-            given["batch"] = declare.Batch(n, self.memory.array(np.int64, n, int(words[ID])))
+            given["batch"] = declare.Batch(n, memory.array(I64, n, t[ID]))
         if m.wants_state:
             given["state"] = self.state
         out = self.returned(m.function(**given, **m.settings))
-        answered = np.zeros(n, bool)
-        for k, (name, give) in enumerate(self.gives):
-            answered |= self.put(k, name, give, out.get(name), n)
-        self.put_reasons(out.get("reason"), answered, n)
+        for column, name, give in self.gives:
+            self.put(t, column, name, give, out.get(name), n)
+        if "reason" in out:
+            self.put_reasons(t, out["reason"], n)
+            memory.words[REASONED] = 1
 
     def report(self):
         """The traceback, without the lines of this file."""
@@ -265,20 +263,22 @@ class Worker:
 
     def serve(self):
         self.memory.words[PID] = os.getpid()
+        message = struct.Struct("<qqqq")
         while True:
-            message = self.peer.recv(64)
-            if not message:
+            asked = os.read(self.peer, 64)
+            if not asked:
                 return
-            before = time.process_time_ns()
-            self.memory.grown(struct.unpack("<qqqq", message)[1])
+            self.memory.grown(message.unpack(asked)[1])
             what = DONE
             try:
                 self.call()
             except Exception:  # what it raises is the user's; a worker goes on
                 what = RAISED
                 self.report()
-            spent = time.process_time_ns() - before
-            self.peer.send(struct.pack("<qqqq", what, self.memory.size, spent, 0))
+            try:
+                os.write(self.peer, message.pack(what, self.memory.size, 0, 0))
+            except OSError:
+                return  # nobody waits for it any more
 
 
 # --- the interpreter that has imported the file ---
@@ -368,6 +368,8 @@ class Parent:
 
     def serve(self):
         signal.signal(signal.SIGCHLD, self.reap)
+        gc.collect()
+        gc.freeze()  # workers share these pages
         while True:
             data, fds = receive(self.control)
             if not data:
@@ -381,14 +383,20 @@ class Parent:
                 for fd in self.memory_of.values():
                     os.close(fd)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-                peer = socket.socket(fileno=fds[0])
-                work(self.module, peer, fds[1], self.sandbox, self.profile)
+                work(self.module, fds[0], fds[1], self.sandbox, self.profile)
             os.close(fds[0])
             self.memory_of[pid] = fds[1]
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         until = time.monotonic() + 3
         while self.memory_of and time.monotonic() < until:
             time.sleep(0.005)
+
+
+def warm():
+    """Imports what NumPy only imports at first use, before workers are forked."""
+    masked = np.ma.array([1, 2], mask=[True, False])
+    np.ma.getmaskarray(masked), np.asarray(np.ma.getdata(masked)), np.iinfo(np.int32)
+    Series(np.zeros(2), np.array([0, 2])).mean()
 
 
 def receive(control):
@@ -409,6 +417,7 @@ def main():
     try:
         module = load(os.path.abspath(path), settings)
         linecache.getlines(os.path.abspath(path))  # for tracebacks of what was imported, not of a later edit
+        warm()
         control.send(module.describe().encode())
         Parent(module, control, sandbox == "1", profile).serve()
     except BaseException as e:
