@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The day of who comes with Python: modules of this repository in NumPy (modules/python/examples) hold the
-rules and have the answers of those in C, by `nightjar diff`, which prints what each costs; a pandas function of
-another broker runs as it is."""
+rules and have the answers of those in C, by `nightjar diff`, which prints what each costs; a pandas function
+of another broker runs as it is."""
 
 import os, re, shutil, subprocess, sys
 from tap import ROOT, SANITIZED, Folder, compile_module, done, needs, nightjar, ok, rows, skip
@@ -47,9 +47,11 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 NJ_MODULE(stamp_spectrum) = {
-    NJ_HEADER, .name = "stamp_spectrum", .version = "1.0", .summary = "power spectrum", .paper = "none: a test",
+    NJ_HEADER, .name = "stamp_spectrum", .version = "1.0", .summary = "power spectrum",
+    .paper = "none: a test",
     .needs = (const nj_need[]){ { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "power", NJ_F64, BINS, -1, "1", 0, INFINITY, NAN, 0, "by bin; none without" },
+    .gives = (const nj_give[]){ { "power", NJ_F64, BINS, -1, "1", 0, INFINITY, NAN, 0,
+                                  "by bin; none without" },
                                 { 0 } },
     .process = process
 };
