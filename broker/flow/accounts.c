@@ -10,6 +10,7 @@
 #include "confine.h"
 #include "internal.h"
 #include "overload.h"
+#include "resume.h"
 #include "topic_outputs.h"
 #include "nightjar/sky.h"
 
@@ -197,6 +198,21 @@ static int fill_topics(const run *r, nj_report *report)
     return 0;
 }
 
+static uint64_t through(const nj_ledger *l)
+{
+    return l->emitted + l->filtered + l->dead + l->duplicates + l->others;
+}
+
+/* A run that was resumed counts what it did itself; its journals, and these, have all of it. */
+static void fill_all_runs(const run *r, nj_report *report)
+{
+    for (uint32_t i = 0; i < report->n_streams; i++) {
+        nj_report_stream *s = &report->stream[i];
+        s->all = r->accounts.stream[i]->progress->sum;
+        s->resumed = through(&s->all) > through(&s->ledger);
+    }
+}
+
 int nj_flow_accounts(run *r, nj_report *report)
 {
     catalog_list catalogs = { report, false };
@@ -217,7 +233,6 @@ int nj_flow_accounts(run *r, nj_report *report)
         s->ledger = r->accounts.ledger[i];
         nj_ledger_add(&report->ledger, &r->accounts.ledger[i]);
     }
-    if (nj_flow_shard_report(r, report)) return -1;
     if (fill_topics(r, report) || fill_stages(r, report) || fill_early(r, report) || fill_lag(r, report))
         return -1;
     if (r->output.time && fill_outputs(r, report)) return -1;
@@ -238,6 +253,8 @@ int nj_flow_accounts(run *r, nj_report *report)
     report->publish = *r->output.publish;
     report->total = *r->output.total;
     nj_flow_keep_report(r, report);
+    fill_all_runs(r, report);
+    if (nj_flow_shard_report(r, report)) return -1;
     if (nj_flow_overload_report(r, report) || nj_flow_confine_report(r, report)) return -1;
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;

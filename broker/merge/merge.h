@@ -95,7 +95,10 @@ typedef struct nj_merge_class {
 } nj_merge_class;
 extern const nj_merge_class nj_merge_text, nj_merge_avro, nj_merge_packets, nj_merge_sqlite, nj_merge_table;
 
-/* report.c: set->shard[].said are reports. */
+/* report.c */
+/* Of a shard that was resumed: its account becomes that of all its runs. */
+void nj_merge_add_runs(json_t *report);
+/* set->shard[].said are reports. */
 int nj_merge_reports(const char *out, const nj_merge_set *set, const nj_merge_options *o, nj_error *err);
 
 #endif

@@ -88,6 +88,29 @@ static void add_list(json_t *to, const json_t *from, const char *key, const char
     }
 }
 
+void nj_merge_add_runs(json_t *report)
+{
+    static const char *const key[] = { "emitted", "filtered", "dead", "duplicates" };
+    json_t *source, *whole_ledger = json_object_get(report, "ledger");
+    size_t i;
+    json_array_foreach(json_object_get(report, "sources"), i, source)
+    {
+        json_t *ledger = json_object_get(source, "ledger"), *all = json_object_get(source, "all_runs");
+        if (!all) continue;
+        for (size_t k = 0; k < sizeof key / sizeof *key; k++) {
+            json_int_t before = whole(all, key[k]) - whole(ledger, key[k]);
+            const json_t *more = json_pack("{s:I,s:I}", key[k], before, "consumed", before);
+            const char *const both[] = { key[k], "consumed", NULL };
+            add(ledger, more, both);
+            add(whole_ledger, more, both);
+            json_decref((json_t *)(uintptr_t)more);
+        }
+        json_object_set_new(ledger, "others", json_integer(whole(all, "others")));
+        json_object_del(source, "all_runs");
+        json_object_set_new(report, "resumed", json_true());
+    }
+}
+
 /* ---- modules --------------------------------------------------------------------------------- */
 
 /* Both are sorted by their edges. */
@@ -241,8 +264,9 @@ static void finish_throughput(json_t *t, double consumed)
 
 static void add_shard(json_t *list, const nj_merge_shard *s)
 {
-    static const char *const kept[] = { "shard",  "interrupted", "throughput", "latency",      "exposures",
-                                        "memory", "outputs",     "ledger",     "dead_letters", NULL };
+    static const char *const kept[] = { "shard",        "interrupted", "throughput", "latency",
+                                        "exposures",    "memory",      "outputs",    "ledger",
+                                        "dead_letters", "resumed",     NULL };
     json_t *one = json_object();
     json_object_set_new(one, "report", json_string(s->path));
     for (const char *const *key = kept; *key; key++) {
@@ -307,7 +331,7 @@ static bool is_closed(const json_t *ledger)
 
 int nj_merge_reports(const char *out, const nj_merge_set *set, const nj_merge_options *o, nj_error *err)
 {
-    static const char *const one_runs[] = { "shard", "exposures", NULL };
+    static const char *const one_runs[] = { "shard", "resumed", "exposures", NULL };
     json_t *sum = json_deep_copy(set->shard[0].said), *shards = json_array(), *item;
     size_t i;
     for (const char *const *key = one_runs; *key; key++) json_object_del(sum, *key);

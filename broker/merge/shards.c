@@ -105,6 +105,7 @@ static int from_report(nj_merge_shard *s, nj_error *err)
     s->said = json_load_file(s->path, 0, &why);
     if (!s->said) return nj_fail(err, "%s: is no report: %s", s->path, why.text);
     s->there = true;
+    nj_merge_add_runs(s->said);
     const json_t *shard = json_object_get(s->said, "shard"), *ledger = json_object_get(s->said, "ledger");
     s->k = (unsigned)number(shard, "k");
     s->n = (unsigned)number(shard, "n");

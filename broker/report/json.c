@@ -426,6 +426,15 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
         nj_json_open(j, NULL, '{');
         nj_json_put(j, "name=%s", r->stream[i].name);
         ledger(j, &r->stream[i].ledger);
+        if (r->stream[i].resumed) {
+            const nj_ledger *all = &r->stream[i].all;
+            nj_json_open(j, "all_runs", '{');
+            nj_json_put(j, "emitted=%llu filtered=%llu dead=%llu duplicates=%llu others=%llu",
+                        (unsigned long long)all->emitted, (unsigned long long)all->filtered,
+                        (unsigned long long)all->dead, (unsigned long long)all->duplicates,
+                        (unsigned long long)all->others);
+            nj_json_close(j);
+        }
         if (r->stream[i].part)
             nj_json_put(j, "part=%s own=%llu left=%llu", r->stream[i].part,
                         (unsigned long long)r->stream[i].own, (unsigned long long)r->stream[i].left);

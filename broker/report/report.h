@@ -32,6 +32,8 @@ typedef struct nj_report_stream {
     nj_ledger ledger;
     const char *part; /* what shards share of it: "member"; NULL = it was not dealt out */
     uint64_t own, left;
+    bool resumed; /* an earlier run had begun it: `all` counts what both have in the outputs */
+    nj_ledger all;
 } nj_report_stream;
 
 typedef struct nj_report_file { /* a model, a catalogue, a table that was read */
