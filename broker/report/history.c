@@ -126,6 +126,8 @@ static int add_contents(nj_history *h, nj_history_file *f, const json_t *root)
     snprintf(f->date, sizeof f->date, "%.19s", nj_get_text(c, "date"));
     snprintf(f->git, sizeof f->git, "%.20s", nj_get_text(c, "git"));
     snprintf(f->cpu, sizeof f->cpu, "%.70s", nj_get_text(c, "cpu"));
+    double cores = nj_get_number(c, "cores");
+    f->cores = cores > 0 ? (int)cores : 0;
     snprintf(f->input, sizeof f->input, "%.70s", nj_get_text(c, bench ? "data" : "input_digest"));
     if (bench) rc = add_bench(h, f, list);
     json_array_foreach(bench ? NULL : json_object_get(root, "modules"), i, item)
@@ -254,6 +256,22 @@ static void blocks(const nj_history *h, uint32_t name, const nj_history_line *li
     }
 }
 
+static void changes(const nj_history *h, const char *only, FILE *to)
+{
+    uint32_t all = 0;
+    for (uint32_t k = 0; k < h->n_names; k++) {
+        nj_history_change found[NJ_CHANGES];
+        char text[400];
+        if (only && !strstr(h->name[k], only)) continue;
+        uint32_t n = nj_history_changes(h, k, found);
+        for (uint32_t i = 0; i < n; i++) {
+            if (!all++) fprintf(to, "changes of level, among the reports of one machine (p <= 0.01):\n");
+            fprintf(to, "  %s: %s\n", h->name[k], nj_history_change_words(text, h, &found[i]));
+        }
+    }
+    if (!all) fprintf(to, "no change of level in any series (of eight reports and more of one machine)\n");
+}
+
 nj_history_summary nj_history_terminal(nj_history *h, const char *only, FILE *to)
 {
     nj_history_summary summary = { 0 };
@@ -286,5 +304,6 @@ nj_history_summary nj_history_terminal(nj_history *h, const char *only, FILE *to
                 "have changed in between\n"
                 "modules and stages: median wall time per alert, of batches; (whole run): CPU time per "
                 "alert; bench files: CPU time of a round\n");
+    changes(h, only, to);
     return summary;
 }

@@ -40,6 +40,14 @@ static void put_points(nj_template_values *v, json_t *chart, const nj_history *h
         last_x = x;
         last_y = y;
     }
+    nj_history_change found[NJ_CHANGES];
+    json_t *changes = nj_template_list(v, chart, "changes");
+    const uint32_t n = nj_history_changes(h, name, found);
+    for (uint32_t i = 0; i < n; i++) {
+        char words[400];
+        nj_template_put(v, changes, "x=%g words=%s", 0.5 * (x_of(h, found[i].last) + x_of(h, found[i].file)),
+                        nj_history_change_words(words, h, &found[i]));
+    }
     snprintf(first_day, sizeof first_day, "%.10s", h->file[0].date);
     snprintf(last_day, sizeof last_day, "%.10s", h->n_files > 1 ? h->file[h->n_files - 1].date : "");
     nj_template_put(v, chart, "top=%g first_day=%s last_day=%s", hi, first_day, last_day);

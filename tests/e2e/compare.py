@@ -323,6 +323,34 @@ def history_file(path, day, hostless, roid, seed):
     )
 
 
+def change_points():
+    """Twenty nights, a step at the thirteenth on one machine; another is always slower, which is no step."""
+    os.mkdir("nights")
+    for day in range(1, 21):
+        history_file(f"nights/a{day:02}.json", day, 1e5 * (1.15 if day >= 13 else 1), 50.0, day)
+        history_file(f"nights/b{day:02}.json", day, 3e5, 150.0, 100 + day)
+        with open(f"nights/b{day:02}.json", encoding="utf-8") as f:
+            other = json.load(f)
+        other["context"].update(cpu="two", cores=64)
+        with open(f"nights/b{day:02}.json", "w", encoding="utf-8") as f:
+            json.dump(other, f)
+    r = nightjar("compare", "--history", "nights", "-o", "nights.html")
+    said = [x for x in r.stdout.splitlines() if x.startswith("  hostless: x")]
+    ok(len(said) == 1, "one change of level in a series of two machines", r.stdout + r.stderr)
+    ok("slower from 2026-03-13T20:00:00 (c13, the one before c12)" in said[0], "with date and commits", said)
+    ok("12 reports and 8; one; confidence 99.9 %" in said[0], "with machine and confidence", said)
+    ok("  roid: " not in r.stdout, "what does not change is not named", r.stdout)
+    with open("nights.html", encoding="utf-8") as f:
+        page = f.read()
+    ok(
+        page.count('class="change"') == 2,
+        "the page marks it, for the module and for the whole run",
+        page[-300:],
+    )
+    r = nightjar("compare", "--history", *[f"nights/a{day:02}.json" for day in range(1, 8)])
+    ok("no change of level" in r.stdout, "seven reports are too few to tell", r.stdout)
+
+
 def history():
     os.mkdir("series")
     for k, day in enumerate((3, 1, 2, 4)):  # written in another order than that of their dates
@@ -531,6 +559,7 @@ with Folder():
     words()
     reports()
     history()
+    change_points()
     in_turn()
     measured()
     builds()
