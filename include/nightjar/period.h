@@ -29,6 +29,18 @@ double nj_period_power(uint32_t n, const double *t, const double *y, const doubl
 double nj_period_power_plain(uint32_t n, const double *t, const double *y, const double *err,
                              const nj_frequencies *grid, double *work, double *power);
 
+/* The same by fast Fourier transforms, within 1e-5: for many points at many frequencies. Plans: one for all
+ * threads. -1: no memory. */
+enum { NJ_PERIOD_FFT_SIZES = 2 };
+typedef struct nj_period_fft {
+    void *plan[NJ_PERIOD_FFT_SIZES];
+} nj_period_fft;
+int nj_period_fft_open(nj_period_fft *fft);
+void nj_period_fft_close(nj_period_fft *fft);
+size_t nj_period_fft_work(uint32_t n); /* doubles of the work area for n points */
+double nj_period_power_fft(const nj_period_fft *fft, uint32_t n, const double *t, const double *y,
+                           const double *err, const nj_frequencies *grid, double *work, double *power);
+
 /* Probability that noise gives this power or more at any frequency up to most_f (Baluev's upper limit). */
 double nj_period_false_alarm(double power, double most_f, uint32_t n, const double *t, const double *err);
 

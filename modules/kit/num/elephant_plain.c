@@ -1,9 +1,9 @@
 /* elephant_plain.c - hostless detection written directly by its definition, to test the fast version. */
 #include "nightjar/num.h"
+#include "planner.h"
 
 #include <fftw3.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,18 +14,16 @@
 
 enum { SHUFFLES = NJ_ELEPHANT_SHUFFLES, PAIRS = SHUFFLES * (SHUFFLES - 1) / 2 };
 
-static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER; /* FFTW's planner is not thread-safe */
-
 int nj_elephant_open(nj_elephant *geometry, uint32_t stamp, uint32_t crop)
 {
     *geometry = (nj_elephant){ .stamp = stamp, .crop = crop };
     if (crop > stamp || stamp > 63 || nj_spectrum_open(&geometry->spectrum, crop)) return -1;
     nj_elephant_work *work = aligned_alloc(64, (sizeof *work + 63) / 64 * 64); /* for its alignments */
     if (!work) return -1;
-    pthread_mutex_lock(&planner);
+    pthread_mutex_lock(&nj_fft_planner);
     geometry->transform = fftw_plan_dft_r2c_2d((int)crop, (int)crop, work->pixel,
                                                (fftw_complex *)(void *)work->mode, FFTW_ESTIMATE);
-    pthread_mutex_unlock(&planner);
+    pthread_mutex_unlock(&nj_fft_planner);
     free(work);
     return geometry->transform ? 0 : -1;
 }
@@ -33,9 +31,9 @@ int nj_elephant_open(nj_elephant *geometry, uint32_t stamp, uint32_t crop)
 void nj_elephant_close(nj_elephant *geometry)
 {
     if (!geometry->transform) return;
-    pthread_mutex_lock(&planner);
+    pthread_mutex_lock(&nj_fft_planner);
     fftw_destroy_plan(geometry->transform);
-    pthread_mutex_unlock(&planner);
+    pthread_mutex_unlock(&nj_fft_planner);
     geometry->transform = NULL;
 }
 

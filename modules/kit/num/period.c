@@ -17,16 +17,13 @@
 
 #include "nightjar/astro.h"
 #include "nightjar/num.h"
+#include "period_sums.h"
 
 #define LANES_FILE "period_lanes.h"
 #include "each_isa.h"
 static void (*const powers[NJ_ISAS])(uint32_t, double *, const double *, double, double *) = EACH_ISA(powers);
 
-typedef struct curve { /* weights of sum 1, times about their middle, values about their weighted mean */
-    double *t, *y, *w, yy, chi2;
-} curve;
-
-static int weigh(uint32_t n, const double *t, const double *y, const double *err, curve *c)
+int nj_period_weigh(uint32_t n, const double *t, const double *y, const double *err, nj_period_curve *c)
 {
     double total = 0, mean = 0, low = INFINITY, high = -INFINITY;
     if (n < 4) return 0;
@@ -58,11 +55,11 @@ static double power_of(double C, double S, double YC, double YS, double C2, doub
 double nj_period_power(uint32_t n, const double *t, const double *y, const double *err,
                        const nj_frequencies *grid, double *work, double *power)
 {
-    curve c = { .t = work, .y = work + n, .w = work + 2 * (size_t)n };
+    nj_period_curve c = { .t = work, .y = work + n, .w = work + 2 * (size_t)n };
     double *turn = work + 3 * (size_t)n, *state = turn + 4 * (size_t)n, block[8];
     const nj_isa isa = nj_isa_best();
     for (uint32_t k = 0; k < grid->n; k++) power[k] = 0;
-    if (!weigh(n, t, y, err, &c)) return 0;
+    if (!nj_period_weigh(n, t, y, err, &c)) return 0;
     for (uint32_t i = 0; i < n; i++) {
         for (int l = 0; l < 8; l++) {
             const double phase = 2 * NJ_PI * (grid->first + l * grid->step) * c.t[i];
@@ -81,23 +78,25 @@ double nj_period_power(uint32_t n, const double *t, const double *y, const doubl
     return c.chi2;
 }
 
+double nj_period_power_at(uint32_t n, const nj_period_curve *c, double f)
+{
+    double C = 0, S = 0, YC = 0, YS = 0, C2 = 0, S2 = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const double phase = 2 * NJ_PI * f * c->t[i], a = cos(phase), b = sin(phase);
+        C += c->w[i] * a, S += c->w[i] * b;
+        YC += c->w[i] * c->y[i] * a, YS += c->w[i] * c->y[i] * b;
+        C2 += c->w[i] * cos(2 * phase), S2 += c->w[i] * sin(2 * phase);
+    }
+    return power_of(C, S, YC, YS, C2, S2, c->yy);
+}
+
 double nj_period_power_plain(uint32_t n, const double *t, const double *y, const double *err,
                              const nj_frequencies *grid, double *work, double *power)
 {
-    curve c = { .t = work, .y = work + n, .w = work + 2 * (size_t)n };
+    nj_period_curve c = { .t = work, .y = work + n, .w = work + 2 * (size_t)n };
     for (uint32_t k = 0; k < grid->n; k++) power[k] = 0;
-    if (!weigh(n, t, y, err, &c)) return 0;
-    for (uint32_t k = 0; k < grid->n; k++) {
-        double C = 0, S = 0, YC = 0, YS = 0, C2 = 0, S2 = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            const double phase = 2 * NJ_PI * (grid->first + k * grid->step) * c.t[i], a = cos(phase),
-                         b = sin(phase);
-            C += c.w[i] * a, S += c.w[i] * b;
-            YC += c.w[i] * c.y[i] * a, YS += c.w[i] * c.y[i] * b;
-            C2 += c.w[i] * cos(2 * phase), S2 += c.w[i] * sin(2 * phase);
-        }
-        power[k] = power_of(C, S, YC, YS, C2, S2, c.yy);
-    }
+    if (!nj_period_weigh(n, t, y, err, &c)) return 0;
+    for (uint32_t k = 0; k < grid->n; k++) power[k] = nj_period_power_at(n, &c, grid->first + k * grid->step);
     return c.chi2;
 }
 
