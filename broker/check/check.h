@@ -3,6 +3,8 @@
 #ifndef NJ_CHECK_CHECK_H
 #define NJ_CHECK_CHECK_H
 
+#include <stdio.h>
+
 #include "../avro/decode.h"
 #include "inputs.h"
 
@@ -16,6 +18,7 @@ typedef struct nj_check {
     nj_decoder *decoder;       /* survey maps; NULL: needs are not looked up */
     const char *values;        /* text of its reference values, or NULL */
     const char *values_folder; /* where a .fits that they name is */
+    FILE *answers;             /* of nj_check_values(): each row's outputs go there, as a JSON object */
     bool services;             /* its open() asked for a service of the host, which may take memory */
     bool counts;               /* nj_calls_watch() works here */
     double leak_s;             /* most seconds for the calls that look for leaks */

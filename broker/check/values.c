@@ -180,6 +180,59 @@ static void expect_cell(const table *t, const nj_made_batch *b, const char *name
     }
 }
 
+/* ---- what it answers ------------------------------------------------------------------------- */
+
+static void write_text(FILE *f, const char *text)
+{
+    if (!text) {
+        fputs("null", f);
+        return;
+    }
+    fputc('"', f);
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        if (*p == '"' || *p == '\\')
+            fprintf(f, "\\%c", *p);
+        else if (*p < 0x20)
+            fprintf(f, "\\u%04x", *p);
+        else
+            fputc(*p, f);
+    fputc('"', f);
+}
+
+static void write_element(FILE *f, nj_type type, const void *data, size_t i)
+{
+    const double v = type == NJ_STR ? 0 : nj_number(type, data, i);
+    if (type == NJ_STR)
+        write_text(f, ((const char *const *)data)[i]);
+    else if (isnan(v))
+        fputs("null", f);
+    else if (isinf(v))
+        fputs(v > 0 ? "1e999" : "-1e999", f);
+    else if (type == NJ_I64)
+        fprintf(f, "%" PRId64, ((const int64_t *)data)[i]);
+    else
+        fprintf(f, "%.17g", v);
+}
+
+static void write_answer(FILE *f, const nj_made_batch *b)
+{
+    fputc('{', f);
+    for (uint32_t k = 0; k < b->in->n_gives; k++) {
+        const nj_give *give = &b->in->give[k];
+        size_t at, n = b->out[k] ? nj_made_width(b, k, 0, &at) : 0;
+        const bool list = give->width != 1;
+        write_text(f, give->name);
+        fputs(list ? ": [" : ": ", f);
+        for (size_t i = 0; i < n; i++) {
+            if (i) fputs(", ", f);
+            write_element(f, give->type, b->out[k], at + i);
+        }
+        if (!list && !n) fputs("null", f);
+        fputs(list ? "], " : ", ", f);
+    }
+    fprintf(f, "\"reason\": \"%s\"}\n", b->reason[0] < NJ_REASONS ? nj_reason_name[b->reason[0]] : "failed");
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static void look_at_row(table *t, nj_made_thread *thread)
@@ -217,6 +270,7 @@ static void look_at_row(table *t, nj_made_thread *thread)
         else if (made)
             nj_check_answer(c, &b, 0);
     }
+    if (c->answers && c->verdict != NJ_CHECKED_WRONG) write_answer(c->answers, &b);
     for (uint32_t i = 0; i < t->csv.n && c->verdict != NJ_CHECKED_WRONG; i++)
         if (t->head[i][0] == '=') expect_cell(t, &b, t->head[i] + 1, t->csv.cell[i]);
     nj_made_free(&b);

@@ -23,11 +23,13 @@ from .columns import (
     null_of,
 )
 from .declare import Batch, give, image, module, scalar, series
+from .tools import Failed, call, run
 
 __all__ = [
     "Batch",
     "CUT",
     "DONE",
+    "Failed",
     "FEW_POINTS",
     "Images",
     "NO_FIT",
@@ -35,10 +37,12 @@ __all__ = [
     "RANGE",
     "Series",
     "UNAVAILABLE",
+    "call",
     "give",
     "image",
     "module",
     "null_of",
+    "run",
     "scalar",
     "series",
 ]
