@@ -17,6 +17,7 @@
 #include "../base/version.h"
 #include "../sink/waits.h"
 #include "health.h"
+#include "metrics_text.h"
 #include "overload.h"
 #include "topic_outputs.h"
 
@@ -28,34 +29,6 @@ __attribute__((noinline, no_sanitize("thread"))) static void glance(void *to, co
 }
 
 /* ---- the text -------------------------------------------------------------------------------- */
-
-static void family(nj_buffer *b, const char *name, const char *type, const char *help)
-{
-    nj_buffer_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-/* A label's value: backslash, quote and line feed are escaped. */
-static void label(nj_buffer *b, const char *key, const char *value)
-{
-    nj_buffer_printf(b, "%s=\"", key);
-    for (; *value; value++)
-        if (*value == '\n')
-            nj_buffer_text(b, "\\n");
-        else
-            nj_buffer_printf(b, "%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);
-    nj_buffer_text(b, "\"");
-}
-
-static void sample(nj_buffer *b, const char *name, const char *key, const char *value, double v)
-{
-    nj_buffer_text(b, name);
-    if (key) {
-        nj_buffer_text(b, "{");
-        label(b, key, value);
-        nj_buffer_text(b, "}");
-    }
-    nj_buffer_printf(b, " %.17g\n", v);
-}
 
 /* Cumulative, at powers of four from 1 us to about 1100 s, or 17 s for what one alert costs. */
 static void histogram(nj_buffer *b, const char *name, const char *key, const char *value,
@@ -70,13 +43,13 @@ static void histogram(nj_buffer *b, const char *name, const char *key, const cha
         while (cell < NJ_HISTOGRAM_CELLS && (k == steps || nj_histogram_edge(cell) < ns))
             below += h->cell[cell++];
         nj_buffer_printf(b, "%s_bucket{", name);
-        if (key) label(b, key, value), nj_buffer_text(b, ",");
-        label(b, "le", le);
+        if (key) nj_metrics_label(b, key, value), nj_buffer_text(b, ",");
+        nj_metrics_label(b, "le", le);
         nj_buffer_printf(b, "} %llu\n", (unsigned long long)below);
     }
     for (int k = 0; k < 2; k++) { /* the count is that of the cells: the two must agree */
         nj_buffer_printf(b, "%s_%s", name, k ? "count" : "sum");
-        if (key) nj_buffer_text(b, "{"), label(b, key, value), nj_buffer_text(b, "}");
+        if (key) nj_buffer_text(b, "{"), nj_metrics_label(b, key, value), nj_buffer_text(b, "}");
         nj_buffer_printf(b, " %.17g\n", k ? (double)below : h->sum / 1e9);
     }
 }
@@ -94,9 +67,10 @@ static void accounts(const nj_metrics_of *m, nj_buffer *b)
         nj_ledger_add(&l, &one);
     }
     glance(&bytes, &m->r->ingest.bytes, sizeof bytes);
-    family(b, "nightjar_consumed_alerts_total", "counter", "Alerts found in what the sources handed over.");
-    sample(b, "nightjar_consumed_alerts_total", NULL, NULL, (double)l.consumed);
-    family(
+    nj_metrics_family(b, "nightjar_consumed_alerts_total", "counter",
+                      "Alerts found in what the sources handed over.");
+    nj_metrics_sample(b, "nightjar_consumed_alerts_total", NULL, NULL, (double)l.consumed);
+    nj_metrics_family(
         b, "nightjar_alerts_total", "counter",
         "Alerts that are through, by what became of them; consumed is their sum when nothing is under way.");
     const struct {
@@ -108,15 +82,15 @@ static void accounts(const nj_metrics_of *m, nj_buffer *b)
                     { "duplicate", l.duplicates },
                     { "returned", l.returned } };
     for (size_t i = 0; i < sizeof outcome / sizeof *outcome; i++)
-        sample(b, "nightjar_alerts_total", "outcome", outcome[i].outcome, (double)outcome[i].n);
-    family(b, "nightjar_missing_alerts_total", "counter",
-           "Alerts that should have come and never will: offsets that the broker deleted unread.");
-    sample(b, "nightjar_missing_alerts_total", NULL, NULL, (double)l.missing);
-    family(b, "nightjar_packet_bytes_total", "counter", "Bytes of packets taken in.");
-    sample(b, "nightjar_packet_bytes_total", NULL, NULL, (double)bytes);
-    family(b, "nightjar_batches_total", "counter", "Batches that went through the modules.");
-    sample(b, "nightjar_batches_total", NULL, NULL,
-           (double)__atomic_load_n(&m->r->compute.batches, __ATOMIC_RELAXED));
+        nj_metrics_sample(b, "nightjar_alerts_total", "outcome", outcome[i].outcome, (double)outcome[i].n);
+    nj_metrics_family(b, "nightjar_missing_alerts_total", "counter",
+                      "Alerts that should have come and never will: offsets that the broker deleted unread.");
+    nj_metrics_sample(b, "nightjar_missing_alerts_total", NULL, NULL, (double)l.missing);
+    nj_metrics_family(b, "nightjar_packet_bytes_total", "counter", "Bytes of packets taken in.");
+    nj_metrics_sample(b, "nightjar_packet_bytes_total", NULL, NULL, (double)bytes);
+    nj_metrics_family(b, "nightjar_batches_total", "counter", "Batches that went through the modules.");
+    nj_metrics_sample(b, "nightjar_batches_total", NULL, NULL,
+                      (double)__atomic_load_n(&m->r->compute.batches, __ATOMIC_RELAXED));
 }
 
 /* Partitions as the brokers reported them to the source last. */
@@ -137,7 +111,7 @@ static void one_lag(void *opaque, const nj_stream *of, int64_t done, int64_t end
     l->sum += v;
     if (!l->name) return;
     nj_buffer_printf(l->b, "%s{", l->name);
-    label(l->b, "topic", of->topic ? of->topic : of->name);
+    nj_metrics_label(l->b, "topic", of->topic ? of->topic : of->name);
     nj_buffer_printf(l->b, ",partition=\"%d\"} %.17g\n", (int)of->partition, v);
 }
 
@@ -152,16 +126,17 @@ static void sources(const nj_metrics_of *m, nj_buffer *b)
     int any = 0;
     for (uint32_t i = 0; i < m->r->n_sources; i++) any |= m->r->source[i]->class->lag != NULL;
     if (!any) return;
-    family(b, "nightjar_consumer_lag_messages", "gauge",
-           "Messages of the assigned partitions that are not in the outputs yet.");
+    nj_metrics_family(b, "nightjar_consumer_lag_messages", "gauge",
+                      "Messages of the assigned partitions that are not in the outputs yet.");
     for (uint32_t i = 0; i < m->r->n_sources; i++) {
         const nj_source *s = m->r->source[i];
         lag_of l = { .b = b };
         if (s->class->lag) s->class->lag(s, one_lag, &l);
-        if (l.n) sample(b, "nightjar_consumer_lag_messages", "source", m->r->options->source[i], l.sum);
+        if (l.n)
+            nj_metrics_sample(b, "nightjar_consumer_lag_messages", "source", m->r->options->source[i], l.sum);
     }
     for (int k = 0; k < 2; k++) {
-        family(b, of[k].name, "gauge", of[k].help);
+        nj_metrics_family(b, of[k].name, "gauge", of[k].help);
         for (uint32_t i = 0; i < m->r->n_sources; i++) {
             const nj_source *s = m->r->source[i];
             lag_of l = { .b = b, .name = of[k].name, .of_end = k == 1 };
@@ -174,10 +149,11 @@ static void sources(const nj_metrics_of *m, nj_buffer *b)
 static void health(const nj_metrics_of *m, nj_buffer *b)
 {
     nj_health_state now = nj_health_now(m->r->health);
-    family(b, "nightjar_alive", "gauge", "0: the run hangs; a restart would help.");
-    sample(b, "nightjar_alive", NULL, NULL, now.alive);
-    family(b, "nightjar_ready", "gauge", "0: alerts that arrive now do not come out; /ready says why.");
-    sample(b, "nightjar_ready", NULL, NULL, now.ready);
+    nj_metrics_family(b, "nightjar_alive", "gauge", "0: the run hangs; a restart would help.");
+    nj_metrics_sample(b, "nightjar_alive", NULL, NULL, now.alive);
+    nj_metrics_family(b, "nightjar_ready", "gauge",
+                      "0: alerts that arrive now do not come out; /ready says why.");
+    nj_metrics_sample(b, "nightjar_ready", NULL, NULL, now.ready);
 }
 
 static void process(const nj_metrics_of *m, nj_buffer *b)
@@ -188,20 +164,20 @@ static void process(const nj_metrics_of *m, nj_buffer *b)
     FILE *f = fopen("/proc/self/statm", "r");
     if (f && fscanf(f, "%*d %ld", &pages) != 1) pages = 0;
     if (f) fclose(f);
-    family(b, "process_cpu_seconds_total", "counter", "CPU time of the process.");
-    sample(b, "process_cpu_seconds_total", NULL, NULL, (double)nj_process_cpu_ns() / 1e9);
-    family(b, "process_resident_memory_bytes", "gauge", "Resident memory.");
-    sample(b, "process_resident_memory_bytes", NULL, NULL,
-           pages ? (double)pages * (double)sysconf(_SC_PAGESIZE) : (double)u.ru_maxrss * 1024);
-    family(b, "process_start_time_seconds", "gauge", "When the run began, seconds since 1970.");
-    sample(b, "process_start_time_seconds", NULL, NULL, m->started);
-    family(b, "nightjar_threads", "gauge", "Compute threads.");
-    sample(b, "nightjar_threads", NULL, NULL, m->r->n_threads);
-    family(b, "nightjar_build_info", "gauge", "What runs here; always 1.");
+    nj_metrics_family(b, "process_cpu_seconds_total", "counter", "CPU time of the process.");
+    nj_metrics_sample(b, "process_cpu_seconds_total", NULL, NULL, (double)nj_process_cpu_ns() / 1e9);
+    nj_metrics_family(b, "process_resident_memory_bytes", "gauge", "Resident memory.");
+    nj_metrics_sample(b, "process_resident_memory_bytes", NULL, NULL,
+                      pages ? (double)pages * (double)sysconf(_SC_PAGESIZE) : (double)u.ru_maxrss * 1024);
+    nj_metrics_family(b, "process_start_time_seconds", "gauge", "When the run began, seconds since 1970.");
+    nj_metrics_sample(b, "process_start_time_seconds", NULL, NULL, m->started);
+    nj_metrics_family(b, "nightjar_threads", "gauge", "Compute threads.");
+    nj_metrics_sample(b, "nightjar_threads", NULL, NULL, m->r->n_threads);
+    nj_metrics_family(b, "nightjar_build_info", "gauge", "What runs here; always 1.");
     nj_buffer_text(b, "nightjar_build_info{");
-    label(b, "version", nj_version);
+    nj_metrics_label(b, "version", nj_version);
     nj_buffer_text(b, ",");
-    label(b, "revision", nj_revision);
+    nj_metrics_label(b, "revision", nj_revision);
     nj_buffer_text(b, "} 1\n");
 }
 
@@ -216,22 +192,24 @@ static double age_s(const nj_metrics_of *m, const int64_t *then)
 static void movement(const nj_metrics_of *m, nj_buffer *b)
 {
     bool waiting;
-    family(b, "nightjar_last_row_age_seconds", "gauge",
-           "Since a row was last written; since the start when there was none.");
-    sample(b, "nightjar_last_row_age_seconds", NULL, NULL, age_s(m, &m->r->output.last_row_ns));
-    family(b, "nightjar_last_commit_age_seconds", "gauge",
-           "Since alerts were last acknowledged to their sources; since the start when none were.");
-    sample(b, "nightjar_last_commit_age_seconds", NULL, NULL, age_s(m, &m->r->output.last_ack_ns));
-    family(b, "nightjar_output_waits_total", "counter",
-           "Times that an output began to wait for a lock or for room.");
-    sample(b, "nightjar_output_waits_total", NULL, NULL, (double)nj_waits_count(&waiting));
-    family(b, "nightjar_output_waiting", "gauge",
-           "1: an output waits for a lock or for room, and all else too.");
-    sample(b, "nightjar_output_waiting", NULL, NULL, waiting);
-    family(b, "nightjar_registry_waiting", "gauge", "1: alerts wait for an unavailable schema registry.");
-    sample(b, "nightjar_registry_waiting", NULL, NULL, nj_decoder_waiting(m->r->engine.decoder));
-    family(b, "nightjar_output_failed", "gauge", "1: an output failed, and the run ends.");
-    sample(b, "nightjar_output_failed", NULL, NULL, m->r->output.failed != 0);
+    nj_metrics_family(b, "nightjar_last_row_age_seconds", "gauge",
+                      "Since a row was last written; since the start when there was none.");
+    nj_metrics_sample(b, "nightjar_last_row_age_seconds", NULL, NULL, age_s(m, &m->r->output.last_row_ns));
+    nj_metrics_family(
+        b, "nightjar_last_commit_age_seconds", "gauge",
+        "Since alerts were last acknowledged to their sources; since the start when none were.");
+    nj_metrics_sample(b, "nightjar_last_commit_age_seconds", NULL, NULL, age_s(m, &m->r->output.last_ack_ns));
+    nj_metrics_family(b, "nightjar_output_waits_total", "counter",
+                      "Times that an output began to wait for a lock or for room.");
+    nj_metrics_sample(b, "nightjar_output_waits_total", NULL, NULL, (double)nj_waits_count(&waiting));
+    nj_metrics_family(b, "nightjar_output_waiting", "gauge",
+                      "1: an output waits for a lock or for room, and all else too.");
+    nj_metrics_sample(b, "nightjar_output_waiting", NULL, NULL, waiting);
+    nj_metrics_family(b, "nightjar_registry_waiting", "gauge",
+                      "1: alerts wait for an unavailable schema registry.");
+    nj_metrics_sample(b, "nightjar_registry_waiting", NULL, NULL, nj_decoder_waiting(m->r->engine.decoder));
+    nj_metrics_family(b, "nightjar_output_failed", "gauge", "1: an output failed, and the run ends.");
+    nj_metrics_sample(b, "nightjar_output_failed", NULL, NULL, m->r->output.failed != 0);
 }
 
 /* Of each output; commits are those that wait for the disk. */
@@ -246,11 +224,11 @@ static void output_times(const nj_metrics_of *m, nj_buffer *b)
                { "nightjar_output_commits_total", "Commits: fdatasync, journal.", true, true },
                { "nightjar_output_commit_seconds_total", "Time that commits took.", true, false } };
     for (size_t k = 0; r->output.time && k < sizeof of / sizeof *of; k++) {
-        family(b, of[k].name, "counter", of[k].help);
+        nj_metrics_family(b, of[k].name, "counter", of[k].help);
         for (uint32_t i = 0; i < r->output.n_times; i++) {
             const nj_histogram *h = of[k].commit ? &r->output.time[i].commit : &r->output.time[i].flush;
-            sample(b, of[k].name, "output", nj_flow_output_name(r, i),
-                   of[k].count ? (double)h->n : h->sum / 1e9);
+            nj_metrics_sample(b, of[k].name, "output", nj_flow_output_name(r, i),
+                              of[k].count ? (double)h->n : h->sum / 1e9);
         }
     }
 }
@@ -282,11 +260,11 @@ static void output_files(const nj_metrics_of *m, nj_buffer *b)
     bool any = false;
     for (uint32_t i = 0; i <= r->n_sinks; i++) any |= files_of(r, i, &found);
     for (size_t k = 0; any && k < sizeof of / sizeof *of; k++) {
-        family(b, of[k].name, of[k].type, of[k].help);
+        nj_metrics_family(b, of[k].name, of[k].type, of[k].help);
         for (uint32_t i = 0; i <= r->n_sinks; i++) {
             if (!files_of(r, i, &found)) continue;
             const uint64_t *value = (const uint64_t *)(const void *)((const char *)&found + of[k].at);
-            sample(b, of[k].name, "output", nj_flow_output_name(r, i), (double)*value);
+            nj_metrics_sample(b, of[k].name, "output", nj_flow_output_name(r, i), (double)*value);
         }
     }
 }
@@ -298,30 +276,32 @@ static void queues(const nj_metrics_of *m, nj_buffer *b)
         const char *name;
         nj_ring_fill fill;
     } of[] = { { "compute", nj_ring_look(m->r->work) }, { "output", nj_ring_look(m->r->done) } };
-    family(b, "nightjar_queue_entries", "gauge", "Units or batches that wait for a thread.");
+    nj_metrics_family(b, "nightjar_queue_entries", "gauge", "Units or batches that wait for a thread.");
     for (int i = 0; i < 2; i++)
-        sample(b, "nightjar_queue_entries", "queue", of[i].name, (double)of[i].fill.entries);
-    family(b, "nightjar_queue_entries_most", "gauge", "How many may wait there.");
+        nj_metrics_sample(b, "nightjar_queue_entries", "queue", of[i].name, (double)of[i].fill.entries);
+    nj_metrics_family(b, "nightjar_queue_entries_most", "gauge", "How many may wait there.");
     for (int i = 0; i < 2; i++)
-        sample(b, "nightjar_queue_entries_most", "queue", of[i].name, (double)of[i].fill.most_entries);
-    family(b, "nightjar_budget_used_bytes", "gauge",
-           "Packets under way; at the budget the source is not polled.");
-    sample(b, "nightjar_budget_used_bytes", NULL, NULL, (double)of[0].fill.bytes);
-    family(b, "nightjar_budget_bytes", "gauge",
-           "What packets under way may take: a third of run.budget_bytes.");
-    sample(b, "nightjar_budget_bytes", NULL, NULL, (double)of[0].fill.most_bytes);
+        nj_metrics_sample(b, "nightjar_queue_entries_most", "queue", of[i].name,
+                          (double)of[i].fill.most_entries);
+    nj_metrics_family(b, "nightjar_budget_used_bytes", "gauge",
+                      "Packets under way; at the budget the source is not polled.");
+    nj_metrics_sample(b, "nightjar_budget_used_bytes", NULL, NULL, (double)of[0].fill.bytes);
+    nj_metrics_family(b, "nightjar_budget_bytes", "gauge",
+                      "What packets under way may take: a third of run.budget_bytes.");
+    nj_metrics_sample(b, "nightjar_budget_bytes", NULL, NULL, (double)of[0].fill.most_bytes);
 }
 
 static void dead_letters(const nj_metrics_of *m, nj_buffer *b)
 {
     nj_dead_kind reason;
-    family(b, "nightjar_dead_letters_total", "counter",
-           "Dead letters by who refused the packet and by the kind of reason; after 31 kinds: other.");
+    nj_metrics_family(
+        b, "nightjar_dead_letters_total", "counter",
+        "Dead letters by who refused the packet and by the kind of reason; after 31 kinds: other.");
     for (uint32_t i = 0; nj_reasons_get(m->r->output.reasons, i, &reason); i++) {
         nj_buffer_text(b, "nightjar_dead_letters_total{");
-        label(b, "module", reason.module);
+        nj_metrics_label(b, "module", reason.module);
         nj_buffer_text(b, ",");
-        label(b, "reason", reason.text);
+        nj_metrics_label(b, "reason", reason.text);
         nj_buffer_printf(b, "} %llu\n", (unsigned long long)reason.n);
     }
 }
@@ -336,29 +316,27 @@ static void topics(const nj_metrics_of *m, nj_buffer *b)
         uint64_t n[2];
         int64_t ns;
         const uint32_t k = i / m->r->n_topics, t = i % m->r->n_topics;
-        if (t == 0) family(b, of[k][0], "counter", of[k][1]);
+        if (t == 0) nj_metrics_family(b, of[k][0], "counter", of[k][1]);
         nj_flow_topic_sums(m->r, t, &n[0], &n[1], &ns);
-        sample(b, of[k][0], "topic", m->r->topic[t].name, k < 2 ? (double)n[k] : (double)ns / 1e9);
+        nj_metrics_sample(b, of[k][0], "topic", m->r->topic[t].name, k < 2 ? (double)n[k] : (double)ns / 1e9);
     }
 }
 
 static void states(const nj_metrics_of *m, nj_buffer *b)
 {
     const nj_instances *set = &m->r->engine.instances;
-    family(b, "nightjar_module_up", "gauge",
-           "1: the module runs; 0: it is off, because a model, a catalogue or a service is not here.");
-    for (uint32_t i = 0; i < set->n; i++) sample(b, "nightjar_module_up", "module", set->item[i].name, 1);
-    for (uint32_t i = 0; i < set->n_off; i++) sample(b, "nightjar_module_up", "module", set->off[i].name, 0);
+    nj_metrics_family(
+        b, "nightjar_module_up", "gauge",
+        "1: the module runs; 0: it is off, because a model, a catalogue or a service is not here.");
+    for (uint32_t i = 0; i < set->n; i++)
+        nj_metrics_sample(b, "nightjar_module_up", "module", set->item[i].name, 1);
+    for (uint32_t i = 0; i < set->n_off; i++)
+        nj_metrics_sample(b, "nightjar_module_up", "module", set->off[i].name, 0);
 }
 
 /* ---- modules and latency --------------------------------------------------------------------- */
 
-typedef struct named {
-    const char *name;
-    nj_counter *count; /* sum over the workers */
-} named;
-
-static uint32_t collect(const nj_metrics_of *m, named *list)
+static uint32_t collect(const nj_metrics_of *m, nj_metrics_module *list)
 {
     uint32_t n = 0;
     nj_counter *one = malloc(sizeof *one);
@@ -374,7 +352,7 @@ static uint32_t collect(const nj_metrics_of *m, named *list)
                            : i == 1 ? "(stamps)"
                                     : m->r->engine.instances.item[i - 2].name;
         if (sum->offered)
-            list[n++] = (named){ name, sum };
+            list[n++] = (nj_metrics_module){ name, sum };
         else
             free(sum);
     }
@@ -382,35 +360,37 @@ static uint32_t collect(const nj_metrics_of *m, named *list)
     return n;
 }
 
-static void modules(nj_buffer *b, const named *list, uint32_t n)
+static void modules(nj_buffer *b, const nj_metrics_module *list, uint32_t n)
 {
-    family(b, "nightjar_module_alerts_total", "counter",
-           "Rows given to a module, by the reason it gave (done: it has an answer).");
+    nj_metrics_family(b, "nightjar_module_alerts_total", "counter",
+                      "Rows given to a module, by the reason it gave (done: it has an answer).");
     for (uint32_t i = 0; i < n; i++) {
         if (list[i].name[0] == '(') continue;
         for (int k = 0; k < NJ_REASONS; k++) {
             if (!list[i].count->reason[k]) continue;
             nj_buffer_text(b, "nightjar_module_alerts_total{");
-            label(b, "module", list[i].name);
+            nj_metrics_label(b, "module", list[i].name);
             nj_buffer_text(b, ",");
-            label(b, "outcome", nj_reason_name[k]);
+            nj_metrics_label(b, "outcome", nj_reason_name[k]);
             nj_buffer_printf(b, "} %llu\n", (unsigned long long)list[i].count->reason[k]);
         }
     }
-    family(b, "nightjar_module_flagged_alerts_total", "counter", "Rows with the module's flag set.");
+    nj_metrics_family(b, "nightjar_module_flagged_alerts_total", "counter",
+                      "Rows with the module's flag set.");
     for (uint32_t i = 0; i < n; i++)
-        sample(b, "nightjar_module_flagged_alerts_total", "module", list[i].name,
-               (double)list[i].count->flagged);
-    family(b, "nightjar_module_calls_total", "counter", "Calls of process().");
+        nj_metrics_sample(b, "nightjar_module_flagged_alerts_total", "module", list[i].name,
+                          (double)list[i].count->flagged);
+    nj_metrics_family(b, "nightjar_module_calls_total", "counter", "Calls of process().");
     for (uint32_t i = 0; i < n; i++)
-        sample(b, "nightjar_module_calls_total", "module", list[i].name, (double)list[i].count->calls);
-    family(b, "nightjar_module_cpu_seconds_total", "counter",
-           "CPU time, shared out by wall time within each batch.");
+        nj_metrics_sample(b, "nightjar_module_calls_total", "module", list[i].name,
+                          (double)list[i].count->calls);
+    nj_metrics_family(b, "nightjar_module_cpu_seconds_total", "counter",
+                      "CPU time, shared out by wall time within each batch.");
     for (uint32_t i = 0; i < n; i++)
-        sample(b, "nightjar_module_cpu_seconds_total", "module", list[i].name,
-               (double)list[i].count->cpu_ns / 1e9);
-    family(b, "nightjar_module_duration_seconds", "histogram",
-           "Wall time of calls with a single row, one row in so many.");
+        nj_metrics_sample(b, "nightjar_module_cpu_seconds_total", "module", list[i].name,
+                          (double)list[i].count->cpu_ns / 1e9);
+    nj_metrics_family(b, "nightjar_module_duration_seconds", "histogram",
+                      "Wall time of calls with a single row, one row in so many.");
     for (uint32_t i = 0; i < n; i++)
         histogram(b, "nightjar_module_duration_seconds", "module", list[i].name, &list[i].count->one, 13);
 }
@@ -418,9 +398,11 @@ static void modules(nj_buffer *b, const named *list, uint32_t n)
 static void left_out(const nj_metrics_of *m, nj_buffer *b)
 {
     const nj_instances *set = &m->r->engine.instances;
-    family(b, "nightjar_module_left_out", "gauge", "1: alerts wait too long, and go without the module.");
+    nj_metrics_family(b, "nightjar_module_left_out", "gauge",
+                      "1: alerts wait too long, and go without the module.");
     for (uint32_t i = 0; i < set->n; i++)
-        sample(b, "nightjar_module_left_out", "module", set->item[i].name, nj_flow_is_left_out(m->r, i));
+        nj_metrics_sample(b, "nightjar_module_left_out", "module", set->item[i].name,
+                          nj_flow_is_left_out(m->r, i));
 }
 
 static void guarded(const nj_metrics_of *m, nj_buffer *b)
@@ -429,24 +411,27 @@ static void guarded(const nj_metrics_of *m, nj_buffer *b)
     if (!shared) return;
     const nj_guard *g = &shared->guard;
     uint32_t n = atomic_load(&g->n_modules);
-    family(b, "nightjar_worker_restarts_total", "counter",
-           "Workers that died, or had too much memory, and were replaced.");
-    sample(b, "nightjar_worker_restarts_total", NULL, NULL, shared->incarnation);
-    family(b, "nightjar_module_crashed_alerts_total", "counter", "Alerts on which a module crashed or hung.");
+    nj_metrics_family(b, "nightjar_worker_restarts_total", "counter",
+                      "Workers that died, or had too much memory, and were replaced.");
+    nj_metrics_sample(b, "nightjar_worker_restarts_total", NULL, NULL, shared->incarnation);
+    nj_metrics_family(b, "nightjar_module_crashed_alerts_total", "counter",
+                      "Alerts on which a module crashed or hung.");
     for (uint32_t i = 0; i < n; i++)
-        sample(b, "nightjar_module_crashed_alerts_total", "module", g->module[i].name,
-               (double)atomic_load(&g->module[i].n_failures));
-    family(b, "nightjar_module_quarantined", "gauge",
-           "1: the module crashed, hung or grew too often, and is off.");
+        nj_metrics_sample(b, "nightjar_module_crashed_alerts_total", "module", g->module[i].name,
+                          (double)atomic_load(&g->module[i].n_failures));
+    nj_metrics_family(b, "nightjar_module_quarantined", "gauge",
+                      "1: the module crashed, hung or grew too often, and is off.");
     for (uint32_t i = 0; i < n; i++)
-        sample(b, "nightjar_module_quarantined", "module", g->module[i].name, atomic_load(&g->module[i].off));
-    family(b, "nightjar_module_grown_bytes", "gauge",
-           "Memory that the module took in its calls and kept; measured after a worker was too large.");
+        nj_metrics_sample(b, "nightjar_module_quarantined", "module", g->module[i].name,
+                          atomic_load(&g->module[i].off));
+    nj_metrics_family(
+        b, "nightjar_module_grown_bytes", "gauge",
+        "Memory that the module took in its calls and kept; measured after a worker was too large.");
     for (uint32_t i = 0; i < n; i++) {
         const nj_guard_module *of = &g->module[i];
         int64_t grown = atomic_load(&of->off_grown);
-        sample(b, "nightjar_module_grown_bytes", "module", of->name,
-               (double)(grown ? grown : atomic_load(&of->grown)));
+        nj_metrics_sample(b, "nightjar_module_grown_bytes", "module", of->name,
+                          (double)(grown ? grown : atomic_load(&of->grown)));
     }
 }
 
@@ -459,15 +444,16 @@ static void latencies(const nj_metrics_of *m, nj_buffer *b)
                { "publish", m->r->output.publish },
                { "total", m->r->output.total } };
     nj_histogram *copy = malloc(sizeof *copy);
-    family(b, "nightjar_latency_seconds", "histogram",
-           "Per alert. broker: arrival to acknowledgement; live streams also publish (Kafka timestamp) and "
-           "total, from the end of the exposure.");
+    nj_metrics_family(
+        b, "nightjar_latency_seconds", "histogram",
+        "Per alert. broker: arrival to acknowledgement; live streams also publish (Kafka timestamp) and "
+        "total, from the end of the exposure.");
     for (size_t i = 0; copy && i < (__atomic_load_n(&m->r->output.live, __ATOMIC_RELAXED) ? 3u : 1u); i++) {
         glance(copy, of[i].h, sizeof *copy);
         histogram(b, "nightjar_latency_seconds", "stage", of[i].stage, copy, 16);
     }
-    family(b, "nightjar_flush_duration_seconds", "histogram",
-           "Until all outputs have what was written, and it is acknowledged.");
+    nj_metrics_family(b, "nightjar_flush_duration_seconds", "histogram",
+                      "Until all outputs have what was written, and it is acknowledged.");
     if (copy) {
         glance(copy, m->r->output.flush, sizeof *copy);
         histogram(b, "nightjar_flush_duration_seconds", NULL, NULL, copy, 13);
@@ -477,7 +463,7 @@ static void latencies(const nj_metrics_of *m, nj_buffer *b)
 
 void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b)
 {
-    named *list = calloc(m->r->engine.instances.n + 2, sizeof *list);
+    nj_metrics_module *list = calloc(m->r->engine.instances.n + 2, sizeof *list);
     uint32_t n = list ? collect(m, list) : 0;
     process(m, b);
     health(m, b);
@@ -491,6 +477,7 @@ void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b)
     queues(m, b);
     states(m, b);
     modules(b, list, n);
+    nj_metrics_energy_text(m, b, list, n);
     left_out(m, b);
     guarded(m, b);
     latencies(m, b);

@@ -6,10 +6,17 @@
 
 typedef struct nj_metrics nj_metrics;
 
+/* Joules of the modules up to the page before; used by the thread that makes pages. NULL = memory was
+ * short. */
+typedef struct nj_metrics_spent nj_metrics_spent;
+nj_metrics_spent *nj_metrics_spent_new(void);
+void nj_metrics_spent_free(nj_metrics_spent *spent);
+
 /* What a page of metrics is about. */
 typedef struct nj_metrics_of {
     run *r;
-    double started; /* s since 1970 */
+    double started;          /* s since 1970 */
+    nj_metrics_spent *spent; /* NULL: energy is not served */
 } nj_metrics_of;
 
 /* Appends the page; b->failed: no memory. Any thread, while the run and its workers are there. */

@@ -140,7 +140,7 @@ nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err)
     struct addrinfo *at = address_of(where, err);
     nj_metrics *m = at ? calloc(1, sizeof *m) : NULL;
     if (m) {
-        *m = (nj_metrics){ .of = { r, (double)nj_calendar_ns() / 1e9 } };
+        *m = (nj_metrics){ .of = { r, (double)nj_calendar_ns() / 1e9, nj_metrics_spent_new() } };
         pthread_mutex_init(&m->lock, NULL);
         unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (at->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
         m->daemon =
@@ -151,6 +151,7 @@ nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err)
         if (!m->daemon) {
             nj_fail(err, "--metrics %s: cannot listen there (%m)", where);
             pthread_mutex_destroy(&m->lock);
+            nj_metrics_spent_free(m->of.spent);
             free(m);
             m = NULL;
         }
@@ -169,5 +170,6 @@ void nj_metrics_stop(nj_metrics *m)
     if (!m) return;
     MHD_stop_daemon(m->daemon);
     pthread_mutex_destroy(&m->lock);
+    nj_metrics_spent_free(m->of.spent);
     free(m);
 }

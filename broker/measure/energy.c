@@ -35,7 +35,7 @@ struct nj_energy {
     int sockets;
     /* of one run */
     jiffies begin;
-    int64_t begin_ns;
+    int64_t begin_ns, polled_ns;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -346,6 +346,7 @@ static void poll_source(nj_energy *e)
         poll_meter(e);
     else
         nj_energy_counter_poll(&e->counter);
+    e->polled_ns = nj_now_ns();
 }
 
 static void *poll_thread(void *energy)
@@ -362,6 +363,17 @@ static void *poll_thread(void *energy)
     return NULL;
 }
 
+double nj_energy_watt_now(nj_energy *e)
+{
+    double watt = e->model.watt;
+    pthread_mutex_lock(&e->lock);
+    double joule = !strcmp(e->source.tier, "meter") ? e->meter_joule : nj_energy_counter_joule(&e->counter);
+    if (e->polling && e->polled_ns > e->begin_ns && joule > 0)
+        watt = joule / ((double)(e->polled_ns - e->begin_ns) / 1e9) / cpus();
+    pthread_mutex_unlock(&e->lock);
+    return watt;
+}
+
 bool nj_energy_is_read(const nj_energy_source *s)
 {
     return !strcmp(s->kind, "measured") || !strcmp(s->kind, "partial");
@@ -373,13 +385,16 @@ void nj_energy_begin(nj_energy *e)
     e->begin = read_jiffies();
     e->begin_ns = nj_now_ns();
     if (strcmp(e->source.kind, "measured")) return;
+    pthread_mutex_lock(&e->lock); /* someone may ask for the watts already */
     e->meter_joule = 0;
     e->meter_n = 0;
     e->stop = false;
+    e->polled_ns = 0;
     if (!strcmp(e->source.tier, "meter"))
         poll_meter(e);
     else
         nj_energy_counter_begin(&e->counter);
+    pthread_mutex_unlock(&e->lock);
     e->polling = pthread_create(&e->thread, NULL, poll_thread, e) == 0;
 }
 

@@ -63,6 +63,9 @@ bool nj_energy_is_read(const nj_energy_source *source);
  * and says so. */
 void nj_energy_begin(nj_energy *energy);
 void nj_energy_end(nj_energy *energy, nj_energy_source *source, nj_energy_split *split);
+/* Watts of a busy thread by what was read since begin (nothing is read here), or by the model before the
+ * first reading. Any thread, between begin and end. */
+double nj_energy_watt_now(nj_energy *energy);
 const nj_carbon *nj_energy_carbon(const nj_energy *energy);
 /* Why a better tier is not used ("RAPL counters are there, but ..."), and how to help it;
  * NULL = nothing to say. */

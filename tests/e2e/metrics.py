@@ -123,6 +123,26 @@ def dead_letters():
     )
 
 
+def of_module(found, name, module):
+    """The one sample of a module, whatever its other labels are."""
+    return [v for (n, labels), v in found.items() if n == name and f'module="{module}"' in (labels or "")]
+
+
+def energy(found, text):
+    """Joules, grams and money of the modules; what a second page says is not less."""
+    again = parse(text) or {}
+    for name in ("energy_joules", "carbon_grams", "cost"):
+        name = f"nightjar_module_{name}_total"
+        before, after = of_module(found, name, "hostless"), of_module(again, name, "hostless")
+        ok(len(before) == 1 and before[0] > 0, f"{name}: of each module", before)
+        ok(after[0] >= before[0], f"{name}: does not fall", (before, after))
+    cpu = of_module(found, "nightjar_module_cpu_seconds_total", "hostless")[0]
+    joule = of_module(found, "nightjar_module_energy_joules_total", "hostless")[0]
+    ok(joule <= 100 * cpu, "joules are of the module's CPU time", (joule, cpu))
+    info = [labels for name, labels in found if name == "nightjar_energy_source_info"]
+    ok(len(info) == 1 and 'tier="' in info[0], "the source of the watts is named", info)
+
+
 def main():
     nightjar("simulate", "--alerts", 300, "--seed", 3, "-o", "night.tar.gz")
     port = free_port()
@@ -171,6 +191,7 @@ def main():
         "counters move, buckets add up",
         text[:3000],
     )
+    energy(found, get(port)[2])
     all, none = 'topic="all_of_them"', 'topic="none_of_them"'
     n_all = found.get(("nightjar_topic_alerts_total", all), 0)
     ok(n_all > 0, "a topic's alerts are counted", text[:3000])
