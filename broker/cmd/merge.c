@@ -31,8 +31,8 @@ NJ_COMMAND(merge) = {
         (const nj_meaning[]){
             { "OUT", "the file, or with folders the folder, that is written" },
             { "SHARD",
-              "a file of each shard, in any order: NDJSON, CSV, Avro, SQLite, dead letters, packets or a "
-              "report; or a folder of each, whose files are merged by their names" },
+              "a file of each shard, in any order: NDJSON, CSV, Avro, SQLite, FITS, Parquet, dead "
+              "letters, packets or a report; or a folder of each, whose files are merged by their names" },
             { 0 } },
     .exits = (const nj_meaning[]){ { "1", "wrong usage, or a file that cannot be read or written" },
                                    { "3", "a shard is missing, doubled, broken off or of another night" },

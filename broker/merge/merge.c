@@ -12,9 +12,10 @@
 #include "merge.h"
 
 static const nj_merge_class *const class_of[] = {
-    [NJ_MERGE_NDJSON] = &nj_merge_text,     [NJ_MERGE_CSV] = &nj_merge_text,
-    [NJ_MERGE_AVRO] = &nj_merge_avro,       [NJ_MERGE_LETTERS] = &nj_merge_packets,
-    [NJ_MERGE_PACKETS] = &nj_merge_packets, [NJ_MERGE_SQLITE] = &nj_merge_sqlite,
+    [NJ_MERGE_NDJSON] = &nj_merge_text,      [NJ_MERGE_CSV] = &nj_merge_text,
+    [NJ_MERGE_AVRO] = &nj_merge_avro,        [NJ_MERGE_LETTERS] = &nj_merge_packets,
+    [NJ_MERGE_PACKETS] = &nj_merge_packets,  [NJ_MERGE_SQLITE] = &nj_merge_sqlite,
+    [NJ_MERGE_FITS] = &nj_merge_table_class, [NJ_MERGE_PARQUET] = &nj_merge_table_class,
 };
 
 static bool is_before(const nj_merge_shard *a, const nj_merge_shard *b)
@@ -106,9 +107,6 @@ int nj_merge_files(const char *out, const char *const *path, uint32_t n, const n
         if (!rc && other != kind) rc = nj_fail(err, "%s and %s are files of two kinds", path[0], path[i]);
         if (!rc && !strcmp(path[i], out)) rc = nj_fail(err, "%s: is a shard, and to be written", out);
     }
-    if (!rc && kind != NJ_MERGE_REPORT &&
-        (kind >= (int)(sizeof class_of / sizeof *class_of) || !class_of[kind]))
-        rc = nj_fail(err, "%s: FITS and Parquet are not merged yet", path[0]);
     if (!rc) rc = nj_merge_look(&set, kind, err);
     if (!rc) rc = nj_merge_check(&set, kind, err);
     if (!rc && (!set.n_faults || o->anyway))

@@ -93,7 +93,8 @@ typedef struct nj_merge_class {
     int (*end)(nj_merge_out *out, nj_error *err);                    /* all is written: sets bytes */
     void (*drop)(nj_merge_out *out, bool failed);                    /* failed: nothing of it stays */
 } nj_merge_class;
-extern const nj_merge_class nj_merge_text, nj_merge_avro, nj_merge_packets, nj_merge_sqlite, nj_merge_table;
+extern const nj_merge_class nj_merge_text, nj_merge_avro, nj_merge_packets, nj_merge_sqlite,
+    nj_merge_table_class;
 
 /* report.c */
 /* Of a shard that was resumed: its account becomes that of all its runs. */

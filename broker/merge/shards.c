@@ -7,6 +7,7 @@
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../base/version.h"
+#include "../batch/shard.h"
 #include "merge.h"
 
 static const char *const class_name[] = { "emitted", "filtered", "dead", "duplicates" };
@@ -42,6 +43,16 @@ static nj_merge_stream *stream_of(nj_merge_shard *s, const char *name)
 
 /* ---- what a shard says ----------------------------------------------------------------------- */
 
+/* A shard that ended before its first commit has a configuration alone. */
+static void read_line(nj_merge_shard *s)
+{
+    const char *line = strstr(s->configuration, "\nshard ");
+    char by[16] = "";
+    if (!line || sscanf(line, "\nshard %u/%u by %15s", &s->k, &s->n, by) != 3) return;
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(by, nj_shard_by_name[i])) s->by = nj_shard_by_name[i];
+}
+
 static int from_journal(nj_merge_shard *s, nj_error *err)
 {
     char spec[4200];
@@ -60,6 +71,7 @@ static int from_journal(nj_merge_shard *s, nj_error *err)
     s->k = (unsigned)number(shard, "k");
     s->n = (unsigned)number(shard, "n");
     s->by = text(shard, "by");
+    if (!s->k) read_line(s);
     s->complete = s->mark.complete;
     json_array_foreach(json_object_get(shard, "parts"), i, item)
     {

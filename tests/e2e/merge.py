@@ -5,8 +5,9 @@ missing, doubled, broken off or of another night is named, and no night is made 
 import json, os, shutil, sqlite3, subprocess, sys, tarfile
 from tap import Folder, done, needs, nightjar, ok, report, rows
 
-needs("fastavro", "cramjam")
-import fastavro
+needs("fastavro", "cramjam", "astropy", "pyarrow")
+import fastavro, pyarrow.parquet
+from astropy.io import fits
 
 MODULES = ["-m", "roid,nalerthist"]
 SERIES = ["--columns", "lc.jd,lc.mag,packet.candidate.rcid"]
@@ -16,6 +17,8 @@ KINDS = [
     ("csv", "out.csv"),
     ("sqlite", "out.db"),
     ("avro", "out.avro"),
+    ("fits", "out.fits"),
+    ("parquet", "out.parquet"),
 ]
 
 
@@ -54,6 +57,24 @@ def avro(path):
         return list(map(repr, r)), r.metadata["avro.schema"], r.metadata
 
 
+def fits_of(path):
+    """Rows, columns with units, and the pairs of provenance."""
+    with fits.open(path) as f:
+        t = f["ALERTS"]
+        cards = {
+            k: v
+            for k, v in t.header.items()
+            if k[:4] in ("TTYP", "TFOR", "TUNI", "TNUL", "TKEY", "TCOM", "NJNU")
+        }
+        pairs = [v for k, v in f[0].header.items() if k[:5] in ("NJKEY", "NJVAL")]
+        return [repr([str(x) for x in row]) for row in t.data], cards, pairs
+
+
+def parquet_of(path):
+    t = pyarrow.parquet.read_table(path)
+    return list(map(repr, t.to_pylist())), t.schema, pyarrow.parquet.read_metadata(path).metadata
+
+
 def unpacked(path):
     return subprocess.run(["gzip", "-dc", path], capture_output=True).stdout
 
@@ -79,7 +100,16 @@ def same(what, merged, whole):
     ok(got == rows_, f"{what}: Avro rows")
     ok(schema == schema_, f"{what}: the schema of Avro, to the letter")
     ok(meta == meta_, f"{what}: the provenance of Avro")
-    for name in ("out.ndjson", "out.csv", "out.avro"):
+    for kind, of in (("fits", fits_of), ("parquet", parquet_of)):
+        got, want = of(f"{merged}/out.{kind}"), of(f"{whole}/out.{kind}")
+        ok(got[0] == want[0], f"{what}: rows of {kind}", (got[0][:1], want[0][:1]))
+        ok(got[1] == want[1], f"{what}: columns of {kind}", (got[1], want[1]))
+        ok(got[2] == want[2], f"{what}: provenance of {kind}", (got[2], want[2]))
+    ok(
+        read(f"{merged}/out.parquet") == read(f"{whole}/out.parquet"),
+        f"{what}: Parquet is the same to the byte",
+    )
+    for name in ("out.ndjson", "out.csv", "out.avro", "out.fits", "out.parquet"):
         (head, last), (head_, last_) = journal(f"{merged}/{name}"), journal(f"{whole}/{name}")
         ok(
             head["configuration"] == head_["configuration"],
@@ -149,6 +179,12 @@ with Folder():
         ("series and a filter", ["night.tar"], 4, [*SERIES, "-w", "mag < 19.5"]),
         ("topics", ["night.tar"], 2, ["-t", "bright=mag < 19", "-t", "all=1"]),
         ("no row", ["night.tar"], 2, ["-w", "mag < 0"]),
+        (
+            "other settings",
+            ["night.tar"],
+            2,
+            ["-D", "sink.fits.text_width=9", "-D", "sink.parquet.codec=gzip"],
+        ),
         ("Avro packed", ["night.tar"], 2, ["-D", "sink.avro.codec=deflate"]),
         ("Avro packed by snappy", ["night.tar"], 2, ["-D", "sink.avro.codec=snappy"]),
     ]
@@ -238,6 +274,11 @@ with Folder():
     refused(
         "in reports, too", ["not of one night"], "s1/run.json", "other/run.json", "s3/run.json", "s4/run.json"
     )
+    run(["night.tar"], "cut", "--shard", "4/4", "--columns", "packet.prv_candidates[].programpi")  # no FITS
+    refused(
+        "a shard that never began", ["shard 4 of 4 did not come to its end"], *files[:3], "cut/out.ndjson"
+    )
+    shutil.rmtree("cut")
     shutil.copytree("s4", "cut")
     with open("cut/out.ndjson.journal") as f:
         lines = f.readlines()

@@ -8,11 +8,13 @@ import os, shutil, signal, socket, sqlite3, subprocess, time
 from analysis_kit import build
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, needs, nightjar, ok, report, skip
 
-needs("fastavro")
+needs("fastavro", "astropy")
 import fastavro
+from astropy.io import fits
 
 ALERTS = int(os.environ.get("NIGHTJAR_SLURM_ALERTS", "400"))
 KINDS = [("ndjson", "rows.ndjson"), ("csv", "rows.csv"), ("avro", "rows.avro"), ("sqlite", "rows.db")]
+KINDS += [("parquet", "rows.parquet"), ("fits", "rows.fits")]
 OFTEN = ["-D", "run.commit_ms=20", "-D", "run.flush_ms=10", "-D", "run.batch_rows=4"]
 PATIENCE = 120 + ALERTS / 20  # seconds: a wait that lasts so long has failed
 
@@ -139,6 +141,11 @@ def table(path):
     return list(map(repr, db.execute("SELECT * FROM alerts")))
 
 
+def table_of(path):
+    with fits.open(path) as f:
+        return [repr([str(x) for x in row]) for row in f["ALERTS"].data]
+
+
 def avro(path):
     if not os.path.exists(path):
         return None
@@ -187,10 +194,11 @@ with Folder() as here:
         ok("Restarts=1" in states, "one was started twice", states)
         r = nightjar("merge", "night", *[f"night.shards/{k}" for k in (2, 4, 1, 3)])
         ok(r.returncode == 0, "the four are merged", r.stderr)
-        for name in ("rows.ndjson", "rows.csv"):
+        for name in ("rows.ndjson", "rows.csv", "rows.parquet"):
             ok(read(f"night/{name}") == read(f"whole/{name}"), f"{name} is that of one run, to the byte")
         ok(table("night/rows.db") == table("whole/rows.db"), "SQLite has the rows of one run")
         ok(avro("night/rows.avro") == avro("whole/rows.avro"), "so has Avro")
+        ok(table_of("night/rows.fits") == table_of("whole/rows.fits"), "and FITS")
         got, one = report("night/run.json"), report("whole/run.json")
         ok(
             got["ledger"] == one["ledger"],
