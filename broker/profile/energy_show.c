@@ -140,29 +140,34 @@ void nj_energy_pass_json(const nj_energy_pass *e, nj_json *j)
 
 void nj_energy_pass_put(nj_template_values *v, json_t *list, const nj_energy_pass *e)
 {
-    enum { LEFT = 10, WIDTH = 380, STEP = 26, TOP = 24 }; /* as in energy_parts.svg */
+    enum { LEFT = 8, WIDTH = 380, STEP = 36, TOP = 34 }; /* as in energy_parts.svg */
     char words[256];
     if (!e->tier[0]) return;
     const nj_ab *ab = &e->ab;
     json_t *to = nj_template_put(v, list, "words=%s refused=%d source=%s kind=%s pairs=%u rest=%g on=%g",
                                  nj_ab_words(words, ab, e->source), ab->verdict == NJ_AB_REFUSED, e->source,
                                  e->kind, ab->counted, ab->rest_watt, ab->on_watt);
-    json_t *parts = nj_template_list(v, to, "parts");
-    double most = 0;
-    for (int i = 0; i < NJ_PARTS; i++)
-        if (!e->part[i].in && e->part[i].name) most = fmax(most, e->part[i].grams.high);
+    json_t *parts = nj_template_list(v, to, "parts"), *stack = nj_template_list(v, to, "stack");
+    const nj_valued all = nj_energy_parts_grams(e->part);
     uint32_t n = 0;
-    for (int i = 0; i < NJ_PARTS && ab->verdict != NJ_AB_REFUSED && most > 0; i++) {
+    double done = 0, scale = WIDTH / fmax(all.high, 1e-300);
+    char t[3][24];
+    bool some = ab->verdict != NJ_AB_REFUSED && all.high > 0 && ab->alerts_per_s > 0;
+    for (int i = 0; i < NJ_PARTS && some; i++) {
         const nj_energy_part *p = &e->part[i];
+        const nj_valued *g = &p->grams;
         if (p->in) continue;
-        char t[3][24];
-        double scale = WIDTH / most;
-        nj_template_put(
-            v, parts,
-            "name=%s y=%d width=%g low=%g high=%g x=%d grams=%s low_grams=%s high_grams=%s kind=%s part=%d",
-            p->name, TOP + (int)n++ * STEP, p->grams.value * scale, LEFT + p->grams.low * scale,
-            LEFT + p->grams.high * scale, LEFT, two(t[0], 1e6 * p->grams.value),
-            two(t[1], 1e6 * p->grams.low), two(t[2], 1e6 * p->grams.high), p->grams.kind, i);
+        nj_template_put(v, stack, "name=%s part=%d x=%g width=%g", p->name, i, LEFT + done * scale,
+                        g->value * scale);
+        done += g->value;
+        nj_template_put(v, parts, "name=%s y=%d width=%g low=%g high=%g x=%d kind=%s part=%d", p->name,
+                        TOP + (int)++n * STEP, g->value * scale, LEFT + g->low * scale,
+                        LEFT + g->high * scale, LEFT, g->kind, i);
+        nj_template_put(v, json_array_get(parts, json_array_size(parts) - 1),
+                        "grams=%s low_grams=%s high_grams=%s", two(t[0], 1e6 * g->value),
+                        two(t[1], 1e6 * g->low), two(t[2], 1e6 * g->high));
     }
-    nj_template_put(v, to, "height=%d some=%d", TOP + (int)n * STEP + 4, n > 0);
+    nj_template_put(v, to, "height=%d some=%d low=%g high=%g all=%s low_all=%s high_all=%s",
+                    TOP + (int)(n + 1) * STEP + 4, some, LEFT + all.low * scale, LEFT + all.high * scale,
+                    two(t[0], 1e6 * all.value), two(t[1], 1e6 * all.low), two(t[2], 1e6 * all.high));
 }
