@@ -6,17 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/json_scan.h"
 #include "../base/unpack.h"
 #include "decoder.h"
 #include "container.h"
+#include "framing.h"
+#include "json_packets.h"
 #include "read.h"
 
 typedef struct nj_cursor_state {
     nj_datum_reader reader;
     nj_inflater inflater;
     nj_container ocf;
-    bool blocks;             /* a container file: more blocks may follow */
-    bool packed;             /* the current block was unpacked into the inflater */
+    bool blocks; /* a container file: more blocks may follow */
+    bool packed; /* the current block was unpacked into the inflater, or is JSON's datum */
+    bool is_json;
+    nj_json_datums json_datums;
+    uint32_t next_json;      /* number of the next packet of JSON */
     bool whole;              /* the chunk is one datum: its dead letter is the whole chunk */
     const uint8_t *p, *end;  /* what is left of the current block */
     int64_t left;            /* records in it */
@@ -36,46 +42,6 @@ typedef struct nj_cursor_state {
 
 /* ---- framing --------------------------------------------------------------------------------- */
 
-static const uint8_t *skip_blanks(const uint8_t *p, const uint8_t *end)
-{
-    while (p < end && isspace(*p)) p++;
-    return p;
-}
-
-/* Behind the text that begins at p with its quote. */
-static const uint8_t *skip_text(const uint8_t *p, const uint8_t *end)
-{
-    for (p++; p < end && *p != '"'; p++)
-        if (*p == '\\') p++;
-    return p < end ? p + 1 : end;
-}
-
-/* Is the key the schema of a record, {"type": "record", ...}? Keys of other kinds are JSON objects, too
- * ({"objectId": ...}, or what Kafka Connect writes, which has "type" and "fields" further in), and each of
- * them differs: they must not fill the schema cache. */
-static bool is_schema(const uint8_t *p, size_t size)
-{
-    const uint8_t *const end = p + size;
-    int depth = 0;
-    while (p < end) {
-        if (*p == '"') {
-            const uint8_t *text = p, *after = skip_blanks(skip_text(p, end), end);
-            bool is_type = depth == 1 && after - text >= 6 && !memcmp(text, "\"type\"", 6) && after < end &&
-                           *after == ':';
-            if (is_type) {
-                const uint8_t *value = skip_blanks(after + 1, end);
-                return (end - value > 8 && !memcmp(value, "\"record\"", 8)) ||
-                       (end - value > 7 && !memcmp(value, "\"error\"", 7));
-            }
-            p = after > text ? after : text + 1;
-            continue;
-        }
-        depth += (*p == '{' || *p == '[') - (*p == '}' || *p == ']');
-        p++;
-    }
-    return false;
-}
-
 /* Are these bytes the schema of the packet before, and was it good? */
 static bool is_held(const state *s, const uint8_t *bytes, size_t size)
 {
@@ -86,7 +52,7 @@ static bool key_is_schema(const state *s, const nj_chunk *chunk)
 {
     if (!chunk->key_size || chunk->key[0] != '{') return false;
     if (is_held(s, chunk->key, chunk->key_size)) return true;
-    return is_schema(chunk->key, chunk->key_size);
+    return nj_is_schema(chunk->key, chunk->key_size);
 }
 
 /* The payload speaks first: a key is looked at only when the payload does not carry its schema itself. */
@@ -96,6 +62,7 @@ static nj_framing look(const nj_decoder *d, const state *s, const nj_chunk *chun
     if (chunk->size >= 4 && !memcmp(chunk->bytes, "Obj\1", 4)) return NJ_FRAME_OCF;
     if (key_is_schema(s, chunk)) return NJ_FRAME_KEYED;
     if (d->bare && nj_registry_is_empty(d->registry)) return NJ_FRAME_BARE; /* its first number may be 0 */
+    if (nj_json_begins(chunk->bytes, chunk->size)) return NJ_FRAME_JSON;
     return chunk->size > 5 && chunk->bytes[0] == 0 ? NJ_FRAME_CONFLUENT : NJ_FRAME_BARE;
 }
 
@@ -187,6 +154,17 @@ static int open_confluent(nj_cursor *cursor, nj_error *err)
     return 0;
 }
 
+static int open_json(nj_cursor *cursor, nj_error *err)
+{
+    state *s = cursor->state;
+    const nj_schema *schema;
+    if (nj_json_datums_read(cursor->decoder, cursor->chunk, &s->json_datums, &schema, err)) return -1;
+    s->is_json = true;
+    s->next_json = 0;
+    s->whole = s->json_datums.n == 1;
+    return take_schema(cursor, schema);
+}
+
 int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_error *err)
 {
     if (!cursor->state && !(cursor->state = calloc(1, sizeof *cursor->state)))
@@ -203,7 +181,7 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     s->reader.max_depth = (uint32_t)decoder->conf.max_depth;
     s->reader.max_items = (uint32_t)decoder->conf.max_items;
     s->inflater.limit = (size_t)decoder->conf.max_block;
-    s->blocks = s->packed = s->whole = false;
+    s->blocks = s->packed = s->whole = s->is_json = false;
     s->left = 0;
     s->record = 0;
     s->block = 0;
@@ -216,6 +194,7 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     case NJ_FRAME_OCF: return open_ocf(cursor, err);
     case NJ_FRAME_CONFLUENT: return open_confluent(cursor, err);
     case NJ_FRAME_KEYED: return open_keyed(cursor, err);
+    case NJ_FRAME_JSON: return open_json(cursor, err);
     default: return open_bare(cursor, err);
     }
 }
@@ -251,6 +230,10 @@ static int refuse_bytes(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes
     if (s->whole) {
         bytes = cursor->chunk->bytes;
         size = cursor->chunk->size;
+    } else if (s->is_json) { /* the text, which can be read again, and not what was made of it */
+        const nj_json_packet *p = &s->json_datums.item[s->next_json - 1];
+        bytes = p->text;
+        size = p->text_size;
     } else if (s->packed && bytes >= s->inflater.buffer && bytes < s->inflater.buffer + s->inflater.cap) {
         uint8_t *copy = nj_arena_alloc(&batch->arena, size + 1);
         if (!copy) return -1;
@@ -268,9 +251,11 @@ static int refuse_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from
     state *s = cursor->state;
     char text[400];
     const uint8_t *base = s->packed ? s->inflater.buffer : cursor->chunk->bytes;
-    snprintf(text, sizeof text, "record %u: %s%s%.200s (byte %zu of %s)", s->record,
-             field && *field ? field : "", field && *field ? ": " : "", why, (size_t)(at - base),
-             s->packed ? "its unpacked block" : "the packet");
+    int n = snprintf(text, sizeof text, "record %u: %s%s%.200s", s->record, field && *field ? field : "",
+                     field && *field ? ": " : "", why);
+    if (!s->is_json)
+        snprintf(text + n, sizeof text - (size_t)n, " (byte %zu of %s)", (size_t)(at - base),
+                 s->packed ? "its unpacked block" : "the packet");
     if (refuse_bytes(cursor, batch, from, (size_t)(s->end - from), 1, field && *field ? field : NULL, text))
         return -1;
     s->record++;
@@ -290,11 +275,31 @@ static int refuse_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from
 
 enum { NO_MEMORY = -1, NO_MORE, A_BLOCK, A_LETTER };
 
+static int next_json(nj_cursor *cursor, nj_batch *batch)
+{
+    state *s = cursor->state;
+    if (s->next_json == s->json_datums.n) return NO_MORE;
+    const nj_json_packet *p = &s->json_datums.item[s->next_json++];
+    if (*p->why) {
+        char text[240];
+        snprintf(text, sizeof text, "record %u: %s", s->record, p->why);
+        if (refuse_bytes(cursor, batch, p->text, p->text_size, 1, NULL, text)) return NO_MEMORY;
+        s->record++;
+        return A_LETTER;
+    }
+    s->p = (const uint8_t *)s->json_datums.out.data + p->from;
+    s->end = s->p + p->size;
+    s->left = 1;
+    s->packed = true;
+    return A_BLOCK;
+}
+
 static int next_block(nj_cursor *cursor, nj_batch *batch)
 {
     state *s = cursor->state;
     nj_block block;
     nj_error err;
+    if (s->is_json) return next_json(cursor, batch);
     if (!s->blocks) return NO_MORE;
     s->packed = false;
     int rc = nj_container_next(&s->ocf, &block, &err);
@@ -483,6 +488,7 @@ void nj_cursor_free(nj_cursor *cursor)
         nj_schema_drop(cursor->state->held);
         nj_datum_free(&cursor->state->reader);
         nj_inflater_free(&cursor->state->inflater);
+        nj_json_datums_free(&cursor->state->json_datums);
         free(cursor->state);
     }
     *cursor = (nj_cursor){ 0 };

@@ -18,6 +18,8 @@ nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err);
 void nj_decoder_free(nj_decoder *decoder);
 /* This is a run: alerts may wait for an unavailable registry until stopped() says that the run ends. */
 void nj_decoder_waits(nj_decoder *decoder, bool (*stopped)(void *opaque), void *opaque);
+/* The end of a run: what JSON packets lacked, and had that the first ones had not, is reported. */
+void nj_decoder_end(const nj_decoder *decoder);
 bool nj_decoder_waiting(const nj_decoder *decoder); /* alerts wait for a registry now; any thread */
 /* Is the path a canonical name of any survey map? */
 bool nj_decoder_defines(const nj_decoder *decoder, const char *path);
@@ -69,6 +71,8 @@ bool nj_schema_nearest(const nj_schema *schema, const char *path, char *near, si
  * -1: the bytes are no such datum, or memory is short. */
 int nj_datum_json(const nj_schema *schema, const uint8_t *datum, size_t size, nj_buffer *out);
 const char *nj_schema_survey(const nj_schema *schema);           /* "ztf" */
+/* Whose alerts these are: "ztf" of a survey whose map says that it serves ztf; else the survey. */
+const char *nj_schema_serves(const nj_schema *schema);
 const nj_survey_facts *nj_schema_facts(const nj_schema *schema); /* what the survey's map says of
                                                                   * time, programmes */
 uint64_t nj_schema_serial(const nj_schema *schema);              /* unique in this decoder, forever */

@@ -9,6 +9,7 @@
 #include "../base/debug.h"
 #include "../base/file.h"
 #include "../base/log.h"
+#include "json_packets.h"
 
 const nj_param nj_decode_settings[] = {
     { "maps", NJ_STR, "", offsetof(nj_decode_conf, maps), 0, 0, "1", "folder of more survey maps (*.map)" },
@@ -249,6 +250,12 @@ nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err)
         return NULL;
     }
     pthread_mutex_init(&d->lock, NULL);
+    d->json = nj_json_kinds_new();
+    if (!d->json) {
+        free(d);
+        nj_fail(err, "out of memory");
+        return NULL;
+    }
     int rc = nj_settings_apply(settings, "decode", nj_decode_settings, NULL, &d->conf, err);
     if (rc == 0) rc = nj_decoder_read_maps(d, err);
     if (rc == 0 && *d->conf.survey && !nj_decoder_map_named(d, d->conf.survey)) rc = no_survey(d, err);
@@ -277,6 +284,7 @@ void nj_decoder_free(nj_decoder *d)
             next = s->next;
             nj_schema_drop(s);
         }
+    nj_json_kinds_free(d->json);
     nj_schema_drop(d->newest);
     nj_schema_drop(d->bare);
     while (d->n_ids) nj_decoder_forget_id(d);

@@ -60,6 +60,7 @@ struct nj_decoder {
     nj_id *id[NJ_IDS]; /* max_schemas at most, the oldest goes */
     uint32_t n_ids;
     const nj_schema *newest; /* last one that came by id: what a new one is compared with */
+    struct nj_json_kinds *json; /* json_packets.h; has its own lock */
     const nj_schema *bare;   /* for bare datums; NULL = none given */
 };
 

@@ -116,6 +116,8 @@ static int take_change(reader *r, nj_change *change)
             if (take_number(r, &change->null_value)) return -1;
         } else if (take(r, "hash")) {
             change->hash = true;
+        } else if (take(r, "iso")) {
+            change->iso = true;
         } else if (take(r, "scale")) {
             if (take_number(r, &change->scale)) return -1;
         } else if (take(r, "offset")) {
@@ -353,6 +355,10 @@ static int read_fact(reader *r)
         return r->n == 4 ? read_time(r) : bad(r, "time SCALE REF SECONDS has three words", NULL);
     if (!strcmp(first, "public"))
         return r->n > 1 ? read_public(r) : bad(r, "public names no programme", NULL);
+    if (!strcmp(first, "serves")) {
+        r->map->serves = r->token[1].text;
+        return r->n == 2 ? 0 : bad(r, "serves names one survey", NULL);
+    }
     if (strcmp(first, "schemas")) return 1;
     if (r->n != 2 || strcmp(r->token[1].text, "builtin")) return bad(r, "schemas can only be builtin", NULL);
     r->map->facts.builtin_schemas = true;

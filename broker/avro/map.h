@@ -25,6 +25,7 @@ typedef struct nj_change {
     double null_value;
     const nj_word *word; /* translation; words that are not listed are no answer */
     uint32_t n_words;
+    bool iso;  /* a time in ISO 8601 becomes a Julian Date */
     bool hash; /* a whole number made from a text (63 bits): for surveys that name their alerts by text */
     bool asks; /* present ? if_present : if_absent */
     double if_present, if_absent;
@@ -85,6 +86,7 @@ typedef struct nj_survey_facts {
 typedef struct nj_map {
     nj_arena arena;
     const char *survey;
+    const char *serves; /* serves SURVEY: whose alerts these are, in another form; NULL = its own */
     nj_survey_facts facts;
     nj_map_rule *rule;
     nj_map_group *group;

@@ -56,6 +56,7 @@ static nj_map *make(const nj_map *of)
     for (const nj_merged_column *c = nj_merged_columns; c->path; c++) n++;
     if (!map) return NULL;
     map->survey = of->survey;
+    map->serves = of->serves;
     map->facts = of->facts;
     map->group = calloc(of->n_groups + 1u, sizeof *map->group);
     map->column = calloc(n, sizeof *map->column);

@@ -20,6 +20,10 @@ const char *nj_schema_survey(const nj_schema *schema)
 {
     return schema->map->survey;
 }
+const char *nj_schema_serves(const nj_schema *schema)
+{
+    return schema->map->serves ? schema->map->serves : schema->map->survey;
+}
 uint64_t nj_schema_serial(const nj_schema *schema)
 {
     return schema->serial;

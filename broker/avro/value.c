@@ -199,6 +199,45 @@ static bool put_number(const nj_target *t, void *to, const char *text, size_t n,
     return true;
 }
 
+/* "2026-01-29T11:40:14.5Z", "2026-01-29 11:40:14 UTC", "2026-01-29T11:40:14+01:00" as Julian Date.
+ * False: it is none of them. */
+static bool iso_of(const char *text, size_t n, double *jd)
+{
+    char copy[48], *end;
+    int year, month, day, hour = 0, minute = 0, at = 0;
+    double second = 0, minutes = 0;
+    if (n >= sizeof copy) return false;
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    if (sscanf(copy, "%4d-%2d-%2d%n", &year, &month, &day, &at) != 3 || at != 10) return false;
+    if (copy[at] == 'T' || copy[at] == ' ') {
+        int more = 0;
+        if (sscanf(copy + at + 1, "%2d:%2d%n", &hour, &minute, &more) != 2) return false;
+        at += 1 + more;
+        if (copy[at] == ':') {
+            second = strtod(copy + at + 1, &end);
+            if (end == copy + at + 1) return false;
+            at = (int)(end - copy);
+        }
+    }
+    int h, m, zone = 0;
+    const char *rest = copy + at + (copy[at] == ' ');
+    if ((*rest == '+' || *rest == '-') && sscanf(rest + 1, "%2d:%2d%n", &h, &m, &zone) == 2 &&
+        !rest[1 + zone])
+        minutes = (*rest == '-' ? 1 : -1) * (60 * h + m);
+    else if (*rest && strcmp(rest, "Z") && strcmp(rest, "UTC"))
+        return false;
+    if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 24 || minute > 59 ||
+        !(second >= 0 && second < 61))
+        return false;
+    /* Fliegel & Van Flandern 1968, Comm. ACM 11, 657, doi:10.1145/364096.364097 */
+    const int a = (month - 14) / 12;
+    const long number = day - 32075L + 1461L * (year + 4800 + a) / 4 + 367L * (month - 2 - a * 12) / 12 -
+                        3L * ((year + 4900 + a) / 100) / 4;
+    *jd = (double)number - 0.5 + (hour * 3600 + (minute + minutes) * 60 + second) / 86400;
+    return true;
+}
+
 bool nj_put_text(const nj_target *t, void *to, const char *text, size_t n, nj_arena *arena)
 {
     const nj_change *c = t->change;
@@ -209,6 +248,11 @@ bool nj_put_text(const nj_target *t, void *to, const char *text, size_t n, nj_ar
             return true;
         }
         nj_put_null(t, to);
+    } else if (c && c->iso) {
+        double jd;
+        if (!n) return nj_put_null(t, to), true;
+        if (!iso_of(text, n, &jd)) return nj_put_null(t, to), false;
+        put_f64((nj_type)t->type, to, jd * t->scale + t->offset);
     } else if (c && c->hash) {
         put_i64((nj_type)t->type, to, hash_of(text, n));
     } else if (c && c->asks && !c->asks_sign) {

@@ -110,7 +110,8 @@ static nj_target make_target(nj_type type, double scale, const nj_change *change
     if (change) {
         t.scale = scale * change->scale;
         t.offset = scale * change->offset;
-        if (change->has_null || change->n_words || change->asks || change->hash) t.change = change;
+        if (change->has_null || change->n_words || change->asks || change->hash || change->iso)
+            t.change = change;
     }
     t.plain = !t.change && t.scale == 1 && t.offset == 0;
     return t;

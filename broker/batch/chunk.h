@@ -12,6 +12,7 @@ typedef enum {
     NJ_FRAME_OCF,       /* a whole Avro Object Container File, schema inside */
     NJ_FRAME_CONFLUENT, /* 0x00, 4-byte big-endian schema id, datum */
     NJ_FRAME_BARE,      /* a datum alone; the schema comes from the settings */
+    NJ_FRAME_JSON,      /* objects of JSON: one, a list, or one behind the other */
     NJ_FRAME_KEYED      /* Fink's streams: the message key is the JSON schema, the value the datum */
 } nj_framing;
 

@@ -100,7 +100,7 @@ nj_graph *nj_graphs_of(nj_graphs *s, const nj_schema *schema, nj_error *err)
     nj_graph **more = realloc(s->item, (s->n + 1) * sizeof *more);
     if (!more) return nj_fail(err, "out of memory"), NULL;
     s->item = more;
-    nj_offers offers = { schema, name, nj_offer_for_graph };
+    nj_offers offers = { schema, name, nj_offer_for_graph, nj_schema_serves(schema) };
     nj_graph *graph = nj_graph_new(&s->engine->instances, &offers, s->want, s->n_wants, err);
     if (!graph) return NULL;
     graph->layout.stamps |= s->stamps;

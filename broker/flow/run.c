@@ -426,6 +426,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     nj_metrics_stop(metrics);
     nj_health_stop(r->health);
     if (rc == NJ_EXIT_OK) {
+        nj_decoder_end(r->engine.decoder);
         nj_flow_trace_end(r);
         nj_error closing;
         if (nj_flow_sinks_close(r, &closing) && !r->output.failed) { /* else it follows from what was said */

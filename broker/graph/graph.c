@@ -13,7 +13,7 @@ static int resolve_instance(nj_resolver *r, uint32_t i)
     r->col[i] = nj_arena_alloc(&r->g->arena, (in->n_needs + 1) * sizeof *r->col[i]);
     if (!r->col[i]) return nj_fail(r->err, "out of memory");
     r->queue[i] = 2;
-    if (!nj_resolver_serves(in, r->offers->survey)) {
+    if (!nj_resolver_serves(in, r->offers)) {
         for (uint32_t k = 0; k < in->n_needs; k++) r->col[i][k] = NJ_NO_COLUMN;
         r->off[i] = nj_arena_printf(&r->g->arena, "it is for %s alerts only (surveys)", in->surveys);
         return r->off[i] ? 0 : nj_fail(r->err, "out of memory");

@@ -75,6 +75,7 @@ typedef struct nj_offers {
     const char *survey;
     int (*offer)(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit,
                  bool *in_map);
+    const char *serves; /* the survey whose alerts these are; NULL = `survey` */
 } nj_offers;
 
 /* NULL with err: a cycle (named), or a need that nothing gives where the instance is the user's own wish. */

@@ -5,10 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-int nj_resolver_serves(const nj_instance *in, const char *survey)
+/* What the packet has itself is not computed. */
+static bool packet_has(const nj_resolver *r, const char *path)
+{
+    nj_type type;
+    nj_shape shape;
+    const char *unit = NULL;
+    bool in_map = false;
+    return r->offers->offer(r->offers->schema, path, &type, &shape, &unit, &in_map) >= 0 && in_map;
+}
+
+static int is_for(const nj_instance *in, const char *survey)
 {
     size_t n = strlen(survey);
-    if (!in->surveys || !in->surveys[0]) return 1;
     for (const char *p = in->surveys; *p;) {
         p += strspn(p, ", ");
         size_t word = strcspn(p, ", ");
@@ -16,6 +25,12 @@ int nj_resolver_serves(const nj_instance *in, const char *survey)
         p += word;
     }
     return 0;
+}
+
+int nj_resolver_serves(const nj_instance *in, const nj_offers *offers)
+{
+    if (!in->surveys || !in->surveys[0]) return 1;
+    return is_for(in, offers->survey) || (offers->serves && is_for(in, offers->serves));
 }
 
 uint32_t nj_resolver_fails(nj_resolver *r)
@@ -231,7 +246,7 @@ uint32_t nj_resolver_lookup(nj_resolver *r, const char *path, nj_type type, cons
         const nj_instance *in = &set->item[i];
         size_t n = strlen(in->name);
         bool adapter = in->module->flags & NJ_MODULE_ADAPTER;
-        if (adapter && !nj_resolver_serves(in, r->offers->survey)) continue;
+        if (adapter && (!nj_resolver_serves(in, r->offers) || packet_has(r, path))) continue;
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *give = &in->give[k];
             int mine = give->flags & NJ_GIVE_CANONICAL ? !strcmp(give->name, path)

@@ -29,8 +29,8 @@ uint32_t nj_resolver_lookup(nj_resolver *r, const char *path, nj_type type, cons
                             const char **why);
 /* Takes an instance in: its gives get columns, its needs are resolved later. Own number of its first give. */
 uint32_t nj_resolver_take_in(nj_resolver *r, uint32_t i);
-/* Is the survey one of the instance's ("ztf, babamul")? */
-int nj_resolver_serves(const nj_instance *in, const char *survey);
+/* Is the survey, or the one that it serves, one of the instance's ("ztf, babamul")? */
+int nj_resolver_serves(const nj_instance *in, const nj_offers *offers);
 /* Out of memory, unless err says another reason already. NJ_NO_COLUMN */
 uint32_t nj_resolver_fails(nj_resolver *r);
 

@@ -5,6 +5,7 @@
 
 #include "../base/clock.h"
 #include "../base/embed.h"
+#include "../base/json_scan.h"
 #include "../base/utf8.h"
 #include "file.h"
 #include "ocf.h"
@@ -96,6 +97,16 @@ static letter choose(const nj_dead *dead)
     nj_framing framing = framing_of(chunk);
     if (framing == NJ_FRAME_CONFLUENT) whole.framing = "confluent";
     if (framing == NJ_FRAME_BARE) whole.framing = "bare";
+    bool all = dead->bytes == chunk->bytes && dead->size == chunk->size;
+    if (framing == NJ_FRAME_JSON && all) whole.framing = "json";
+    if (framing == NJ_FRAME_JSON && !all) { /* the text of this packet: `bytes` may be what was made of it */
+        const uint8_t *at = chunk->bytes, *piece = NULL;
+        size_t size = 0;
+        for (uint32_t k = 0; k <= dead->record; k++)
+            if (!(piece = nj_json_piece(&at, chunk->bytes + chunk->size, &size))) break;
+        return piece ? (letter){ "json", NULL, 0, piece, size }
+                     : (letter){ "json", NULL, 0, chunk->bytes, chunk->size };
+    }
     if (framing == NJ_FRAME_KEYED) {
         whole.framing = "keyed";
         whole.schema = chunk->key;
@@ -104,7 +115,7 @@ static letter choose(const nj_dead *dead)
     nj_ocf ocf;
     int64_t count;
     size_t data, next;
-    if (framing != NJ_FRAME_OCF || (dead->bytes == chunk->bytes && dead->size == chunk->size)) return whole;
+    if (framing != NJ_FRAME_OCF || all) return whole;
     if (!dead->bytes || nj_ocf_parse(&ocf, chunk->bytes, chunk->size)) return whole;
     /* the chunk's only record: keep the packet as it came.
      * Of several, the others are rows already: keep this one's bytes. */

@@ -18,6 +18,7 @@ int nj_source_configure(nj_settings *settings, nj_source_conf *conf, nj_error *e
 /* Is the name's ending one of a packet's: .avro, .msg, .datum, with or without .gz, .zst ... behind it? */
 bool nj_source_is_packet_name(const char *name);
 /* ".tar" or ".tar.ANYTHING", the short forms of those, ".zip". */
+bool nj_source_is_json_name(const char *name);
 bool nj_source_is_archive_name(const char *name);
 /* Is it a file that systems put beside others: hidden (".DS_Store", "._1.avro"), below __MACOSX,
  * PaxHeader ...? */

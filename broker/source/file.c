@@ -31,7 +31,8 @@ typedef struct file_source {
     nj_members_common common; /* of a folder */
     nj_members *members;      /* of a folder: what files of several packets hold */
     const char **archive;     /* of a folder that holds archives and, perhaps, no packet */
-    size_t n_archives, cap_archives;
+    const char **json;        /* of a folder: packets when there is nothing else; reports are JSON, too */
+    size_t n_archives, cap_archives, n_json, cap_json;
     nj_arena names;
 } file_source;
 
@@ -130,6 +131,10 @@ static int add_file(file_source *s, const char *inside, nj_error *err)
     bool fits = snprintf(path, sizeof path, "%s/%s", s->spec, inside) < (int)sizeof path;
     if (fits && nj_is_special(path)) return nj_skipped_add_special(&s->common.skipped, inside), 0;
     if (!kind && fits) kind = nj_members_look(path);
+    if (!kind && nj_source_is_json_name(inside) &&
+        add_name(&s->names, &s->json, &s->n_json, &s->cap_json, inside))
+        return nj_fail(err, "%s: out of memory for the names", s->spec);
+    if (!kind && nj_source_is_json_name(inside)) return 0;
     if (!kind)
         nj_skipped_add(&s->common.skipped, inside, 0);
     else if (kind == 1 ? add_name(&s->names, &s->archive, &s->n_archives, &s->cap_archives, inside)
@@ -188,8 +193,17 @@ static int choose(file_source *s, nj_error *err)
                  s->n_archives > 1 ? "them" : "it", s->n_archives > 1 ? "them" : "it");
         s->host->note(s->host->opaque, text);
     }
+    if (!s->n && s->n_json) {
+        free(s->name);
+        s->name = s->json;
+        s->n = s->n_json;
+        s->json = NULL;
+        s->common.json = true;
+    }
+    for (size_t i = 0; s->json && i < s->n_json; i++) nj_skipped_add(&s->common.skipped, s->json[i], 0);
     if (s->n || s->common.trouble.n) return 0;
-    return nj_fail(err, "%s: the folder holds no .avro, .msg or .datum file, packed or not, and no archive",
+    return nj_fail(err,
+                   "%s: the folder holds no .avro, .msg, .datum or .json file, packed or not, and no archive",
                    s->spec);
 }
 
@@ -205,6 +219,7 @@ static void close_source(nj_source *source)
     nj_arena_free(&s->names);
     free(s->name);
     free(s->archive);
+    free(s->json);
     free(s->spec);
     free(s);
 }

@@ -13,6 +13,7 @@ typedef struct nj_members_common {
     nj_source_conf conf;
     nj_skipped skipped;
     nj_trouble trouble;
+    bool json; /* files of JSON are packets: there is nothing else */
 } nj_members_common;
 
 typedef struct nj_members nj_members;

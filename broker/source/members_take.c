@@ -86,7 +86,8 @@ int nj_members_take(nj_members *m, nj_chunk *chunk, nj_chunk **out, nj_error *er
         if (m->inside) return 0;
         nj_chunk_drop(chunk);
         return nj_fail(err, "%s: out of memory", m->common->spec);
-    } else if (nj_source_is_packet_name(name) || (chunk->size >= 4 && !memcmp(chunk->bytes, "Obj\1", 4))) {
+    } else if (nj_source_is_packet_name(name) || (m->common->json && nj_source_is_json_name(name)) ||
+               (chunk->size >= 4 && !memcmp(chunk->bytes, "Obj\1", 4))) {
         *out = chunk;
         return 1;
     } else {

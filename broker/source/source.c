@@ -87,6 +87,12 @@ bool nj_source_is_packet_name(const char *name)
     return ends(name, n, ".avro") || ends(name, n, ".msg") || ends(name, n, ".datum");
 }
 
+bool nj_source_is_json_name(const char *name)
+{
+    size_t n = bare_length(name);
+    return ends(name, n, ".json") || ends(name, n, ".ndjson") || ends(name, n, ".jsonl");
+}
+
 bool nj_source_is_archive_name(const char *name)
 {
     static const char *const form[] = { ".tar", ".tgz", ".tzst", ".txz", ".tbz2", ".tbz", ".tlz", ".zip" };

@@ -1,0 +1,505 @@
+#!/usr/bin/env python3
+"""What the brokers publish, each packet made here after their documentation: Lasair, Pitt-Google, Hopskotch,
+GCN and igwn.gwalert in JSON, Babamul and Roman in Avro; columns as worked out by hand, through a file and a
+Kafka."""
+
+import base64, gzip, io, json, math, os
+from mock_broker import MockBroker
+from tap import Folder, done, needs, nightjar, ok, rows
+
+needs("fastavro", "numpy")
+import fastavro, numpy as np
+
+ID = 169760235333878021  # beyond 2^53
+SOURCES = [
+    {
+        "psfFlux": 13677.0458984375,
+        "psfFluxErr": 1538.75,
+        "midpointMjdTai": 61029.25,
+        "band": "z",
+        "reliability": 0.5,
+    },
+    {"psfFlux": -250.5, "psfFluxErr": 100.0, "midpointMjdTai": 61030.5, "band": "g", "reliability": 0.875},
+]
+FORCED = [{"psfFlux": 12.5, "psfFluxErr": 3.25, "midpointMjdTai": 61028.0, "band": "u"}]
+LC = "lc.jd,lc.flux,lc.flux_err,lc.band,lc.kind,lc.positive,fp.jd,fp.flux,published_jd"
+
+
+def write(name, *packets, text=None):
+    with open(name, "w", encoding="utf-8") as f:
+        f.write(text if text is not None else "".join(json.dumps(p) + "\n" for p in packets))
+
+
+def run(source, *args, out="out.ndjson"):
+    for name in (out, "dead.avro"):
+        for x in (name, name + ".journal", name + ".meta.json"):
+            if os.path.exists(x):
+                os.remove(x)
+    r = nightjar("run", source, "--dead-letters", "dead.avro", "-o", f"ndjson:{out}", *args)
+    return r, rows(out) if os.path.exists(out) else []
+
+
+def is_row(row, want, name):
+    for key, value in want.items():
+        have = row.get(key, "absent")
+        if isinstance(value, float) and isinstance(have, float):
+            good = math.isclose(have, value, rel_tol=1e-12)
+        else:
+            good = have == value
+        ok(good, f"{name}: {key} = {value}", f"{key} is {have}")
+
+
+def check(name, packet, want, *args, topic=None, server=None):
+    """Through a file, and through the embedded Kafka."""
+    write("p.json", packet)
+    r, got = run("p.json", *args)
+    ok(r.returncode == 0, f"{name}: a file is read", r.stderr)
+    ok(len(got) == 1, f"{name}: one row", (got, r.stderr))
+    is_row(got[0] if got else {}, want, name)
+    topic = topic or "any_json"
+    server.topic(topic)
+    server.send(topic, [(json.dumps(packet).encode(), None, [])])
+    source = f"kafka://{server.server}/{topic}?group=g-{topic}&from=earliest&until=end"
+    r, again = run(source, *args, out="kafka.ndjson")
+    ok(r.returncode == 0, f"{name}: from a topic", r.stderr)
+    ok(again == got, f"{name}: the same row from the topic", (again, got))
+
+
+def lasair(server):
+    plain = {
+        "diaObjectId": ID,
+        "decl": -38.16173726666955,
+        "ra": 221.87087177320953,
+        "UTC": "2026-01-29 11:40:14",
+    }
+    base = {
+        "candid": ID,
+        "object": str(ID),
+        "survey": "lsst",
+        "ra": 221.87087177320953,
+        "dec": -38.16173726666955,
+        "published_jd": 2461069.986273148,
+    }
+    asked = ("--columns", LC)
+    check(
+        "Lasair plain", plain, {**base, "jd": None, "lc.jd": []}, *asked, topic="lasair_1plain", server=server
+    )
+    lite = {**plain, "alert": {"diaSourcesList": SOURCES, "diaForcedSourcesList": FORCED}}
+    curve = {
+        "lc.jd": [2461029.75, 2461031.0],
+        "lc.flux": [13677.0458984375, -250.5],
+        "lc.flux_err": [1538.75, 100],
+        "lc.band": [4, 1],
+        "lc.kind": [0, 0],
+        "lc.positive": [1, 0],
+        "fp.jd": [2461028.5],
+        "fp.flux": [12.5],
+    }
+    check("Lasair lite", lite, {**base, **curve}, *asked, topic="lasair_2lite", server=server)
+    full = json.loads(json.dumps(lite))
+    full["lastDiaSourceMjdTai"] = 61030.5
+    full["nDiaSources"] = 2
+    full["alert"]["diaObject"] = {"diaObjectId": ID, "firstDiaSourceMjdTai": 61029.25, "nDiaSources": 2}
+    for k, s in enumerate(full["alert"]["diaSourcesList"]):
+        s.update(
+            {"diaSourceId": ID + k, "visit": 2025121900283, "ra": 10.5, "dec": -5.25, "ssObjectId": None}
+        )
+    want = {
+        **base,
+        **curve,
+        "jd": 2461031.0,
+        "ndethist": 2,
+        "lc.candid": [ID, ID + 1],
+        "first_jd": 2461029.75,
+    }
+    check(
+        "Lasair full",
+        full,
+        want,
+        "--columns",
+        LC + ",lc.candid,first_jd",
+        topic="lasair_3full",
+        server=server,
+    )
+
+
+def stamp():
+    """A FITS image, packed as LSST and ZTF do."""
+    cards = [
+        "SIMPLE  =                    T",
+        "BITPIX  =                  -32",
+        "NAXIS   =                    2",
+    ]
+    cards += ["NAXIS1  =                   63", "NAXIS2  =                   63", "END"]
+    head = "".join(c.ljust(80) for c in cards).ljust(2880).encode()
+    data = np.arange(63 * 63, dtype=">f4").tobytes()
+    return gzip.compress(head + data.ljust(-(-len(data) // 2880) * 2880, b"\0"), mtime=0)
+
+
+def lsst_alert():
+    source = {
+        "diaSourceId": ID,
+        "diaObjectId": ID + 5,
+        "ssObjectId": None,
+        "visit": 2025121900283,
+        "detector": 179,
+        "midpointMjdTai": 61030.5,
+        "ra": 10.5,
+        "dec": -5.25,
+        "psfFlux": 1000.0,
+        "psfFluxErr": 50.0,
+        "band": "r",
+        "reliability": 0.75,
+        "snr": 20.0,
+    }
+    before = {**source, "diaSourceId": ID - 1, "midpointMjdTai": 61029.5, "psfFlux": -500.0, "band": "g"}
+    return {
+        "diaSourceId": ID,
+        "diaSource": source,
+        "prvDiaSources": [before],
+        "prvDiaForcedSources": None,
+        "diaObject": {"diaObjectId": ID + 5, "nDiaSources": 2},
+        "ssSource": None,
+    }
+
+
+LSST = {
+    "candid": ID,
+    "object": str(ID + 5),
+    "survey": "lsst",
+    "jd": 2461031.0,
+    "ra": 10.5,
+    "dec": -5.25,
+    "exposure": 2025121900283.0,
+    "band": "r",
+    "mag": 31.4 - 2.5 * math.log10(1000),
+    "rb": 0.75,
+    "ndethist": 2,
+    "lc.jd": [2461030.0, 2461031.0],
+    "lc.flux": [-500, 1000],
+    "lc.band": [1, 2],
+    "lc.candid": [ID - 1, ID],
+}
+
+
+def pitt_google(server):
+    want = {k: v for k, v in LSST.items() if k != "mag"}
+    args = ("--columns", "lc.jd,lc.flux,lc.band,lc.candid")
+    check("Pitt-Google", lsst_alert(), want, *args, topic="lsst-json", server=server)
+    with_stamps = {**lsst_alert()}
+    for kind in ("cutoutScience", "cutoutTemplate", "cutoutDifference"):
+        with_stamps[kind] = base64.b64encode(stamp()).decode()
+    write("s.json", with_stamps)
+    r = nightjar("inspect", "s.json", "--stamps", "S")
+    ok(os.path.exists("S_science.png"), "base64: stamps are images", r.stdout + r.stderr)
+    with_stamps["cutoutScience"] = "not!base64"
+    write("s.json", with_stamps)
+    r, got = run("s.json")
+    ok(not got, "base64: a stamp that is none: no row", got)
+    ok("cutoutScience: a stamp is no base64" in r.stderr, "base64: and the key is named", r.stderr)
+
+
+def hopskotch(server):
+    packet = {"format": "json", "content": lsst_alert()}
+    check("Hopskotch", packet, {"candid": ID, "survey": "lsst"}, topic="hop.lsst", server=server)
+    r, _ = run("p.json")
+    ok(
+        "1 packets were the content of an envelope" in r.stderr,
+        "Hopskotch: the envelope is counted",
+        r.stderr,
+    )
+
+
+def notices(server):
+    gcn = {
+        "$schema": "https://gcn.nasa.gov/schema/main/gcn/notices/einstein_probe/wxt/alert.schema.json",
+        "instrument": "WXT",
+        "mission": "Einstein Probe",
+        "trigger_time": "2026-03-01T21:46:05.13Z",
+        "alert_datetime": "2026-03-01T21:50:00.000+00:00",
+        "id": ["01708973486"],
+        "ra": 120.5,
+        "dec": -40.25,
+        "ra_dec_error": 0.02,
+    }
+    want = {"survey": "gcn", "object": "Einstein Probe", "ra": 120.5, "dec": -40.25, "ra_dec_error": 0.02}
+    want["jd"] = 2461100.5 + (21 * 3600 + 46 * 60 + 5.13) / 86400
+    args = ("--columns", "ra_dec_error,published_jd")
+    check("GCN", gcn, want, *args, topic="gcn.notices.einstein_probe.wxt.alert", server=server)
+    gw = {
+        "alert_type": "PRELIMINARY",
+        "time_created": "2026-11-01T08:08:17Z",
+        "superevent_id": "MS261101h",
+        "urls": {"gracedb": "https://example.org/superevents/MS261101h/view/"},
+        "event": {
+            "significant": True,
+            "time": "2026-11-01T08:02:45.420Z",
+            "far": 9.11e-14,
+            "instruments": ["H1", "L1"],
+            "group": "CBC",
+            "pipeline": "gstlal",
+            "search": "MDC",
+            "properties": {"HasNS": 1.0, "HasRemnant": 1.0, "HasMassGap": 0.0, "HasSSM": 0.0},
+            "classification": {"BNS": 0.9999, "NSBH": 0.0001, "BBH": 0, "Terrestrial": 0},
+            "duration": None,
+            "central_frequency": None,
+            "skymap": base64.b64encode(b"SIMPLE").decode(),
+        },
+        "external_coinc": None,
+    }
+    want = {
+        "survey": "gwalert",
+        "object": "MS261101h",
+        "ra": None,
+        "alert_type": "PRELIMINARY",
+        "far": 9.11e-14,
+    }
+    want["jd"] = 2461345.5 + (8 * 3600 + 2 * 60 + 45.42) / 86400
+    want["packet.event.classification.BNS"] = 0.9999
+    want["packet.event.instruments[]"] = ["H1", "L1"]
+    want["packet.event.skymap"] = base64.b64encode(b"SIMPLE").decode()
+    columns = "alert_type,far,packet.event.classification.BNS,packet.event.instruments[],packet.event.skymap"
+    check("gwalert", gw, want, "--columns", columns, topic="igwn.gwalert", server=server)
+
+
+def babamul(server):
+    ztf = {
+        "candid": ID,
+        "objectId": "ZTF26aaaaaaa",
+        "candidate": {
+            **{
+                "jd": 2461030.75,
+                "fid": 2,
+                "ra": 10.5,
+                "dec": 5.25,
+                "magpsf": 18.5,
+                "sigmapsf": 0.1,
+                "rb": 0.8,
+            },
+            **{
+                "drb": 0.9,
+                "isdiffpos": True,
+                "programid": 1,
+                "ndethist": 3,
+                "psfFlux": 1e9,
+                "psfFluxErr": 1e7,
+            },
+            **{"band": "r", "jdstarthist": 2461000.5, "diffmaglim": 20.5, "nbad": 0},
+        },
+        "prv_candidates": [
+            {"jd": 2461029.75, "psfFlux": -5e8, "psfFluxErr": 1e7, "band": "g", "ra": 10.5, "dec": 5.25}
+        ],
+        "fp_hists": [{"jd": 2461028.75, "psfFlux": 2e9, "psfFluxErr": 1e7, "band": "i"}],
+    }
+    want = {
+        **{
+            "candid": ID,
+            "survey": "ztf",
+            "object": "ZTF26aaaaaaa",
+            "jd": 2461030.75,
+            "band": "r",
+            "mag": 18.5,
+        },
+        **{
+            "rb": 0.8,
+            "positive": 1,
+            "ndethist": 3,
+            "lc.jd": [2461029.75, 2461030.75],
+            "lc.flux": [-500, 1000],
+        },
+        **{"lc.band": [1, 2], "fp.flux": [2000], "roid.reason": "done"},
+    }
+    args = (
+        "--survey",
+        "babamul",
+        "--columns",
+        "lc.jd,lc.flux,lc.band,fp.flux",
+        "-D",
+        "module.roid.surveys=ztf",
+    )
+    want.pop("mag"), want.pop("rb")
+    avro("Babamul ZTF", "BabamulZtfAlert", ztf, want, args, "babamul.ztf.no-lsst-match.hosted", server)
+    lsst = {
+        "candid": ID,
+        "objectId": str(ID + 5),
+        "candidate": {
+            **{
+                "diaSourceId": ID,
+                "visit": 2025121900283,
+                "detector": 179,
+                "midpointMjdTai": 61030.5,
+                "ra": 10.5,
+            },
+            **{
+                "dec": -5.25,
+                "psfFlux": 1000.0,
+                "psfFluxErr": 50.0,
+                "band": "z",
+                "reliability": 0.75,
+                "snr": 20.0,
+            },
+            **{"jd": 2461031.0, "magpsf": 23.5, "sigmapsf": 0.05, "diffmaglim": 24.5, "isdiffpos": True},
+            **{"objectId": str(ID + 5), "ndethist": 2, "jdstarthist": 2461000.5},
+        },
+        "prv_candidates": [
+            {"jd": 2461030.0, "psfFlux": -500.0, "psfFluxErr": 50.0, "band": "u", "ra": 10.5, "dec": -5.25}
+        ],
+        "fp_hists": [{"jd": 2461028.5, "psfFlux": 12.5, "psfFluxErr": 3.25, "band": "y"}],
+    }
+    want = {
+        **{"candid": ID, "survey": "lsst", "object": str(ID + 5), "jd": 2461031.0, "band": "z", "mag": 23.5},
+        **{"rb": 0.75, "positive": 1, "ndethist": 2, "exposure": 2025121900283.0, "lc.flux": [-500, 1000]},
+        **{"lc.jd": [2461030.0, 2461031.0], "lc.band": [0, 4], "fp.flux": [12.5], "roid.reason": "done"},
+    }
+    args = ("--columns", "lc.jd,lc.flux,lc.band,fp.flux", "-D", "module.roid.surveys=lsst")
+    avro("Babamul LSST", "BabamulLsstAlert", lsst, want, args, "babamul.lsst.ztf-match.hostless", server)
+
+
+def type_of(value, name):
+    if isinstance(value, dict):
+        fields = [{"name": k, "type": type_of(v, f"{name}_{k}")} for k, v in value.items()]
+        return {"type": "record", "name": name, "fields": fields}
+    if isinstance(value, list):
+        return {"type": "array", "items": type_of(value[0], name + "_item")}
+    kinds = {bool: "boolean", int: "long", float: "double", str: "string", bytes: "bytes"}
+    return ["null", kinds[type(value)]] if value is not None else ["null", "long"]
+
+
+def avro(name, record, packet, want, args, topic, server):
+    """A container file, as a file and as a message."""
+    out = io.BytesIO()
+    fastavro.writer(out, {**type_of(packet, record.split(".")[-1]), "name": record}, [packet])
+    with open("p.avro", "wb") as f:
+        f.write(out.getvalue())
+    r, got = run("p.avro", *args)
+    ok(r.returncode == 0, f"{name}: a file is read", r.stderr)
+    is_row(got[0] if got else {}, want, name)
+    if server:
+        server.topic(topic)
+        server.send(topic, [(out.getvalue(), None, [])])
+        source = f"kafka://{server.server}/{topic}?group=g-{topic}&from=earliest&until=end"
+        r, again = run(source, *args, out="kafka.ndjson")
+        ok(again == got, f"{name}: the same row from the topic", (again, got, r.stderr))
+
+
+def roman():
+    for version, time, sign, exposure, template in [
+        ("v00_02", "midpointMjd", ("isNegative", True), "expId", "cutoutReference"),
+        ("v01_00", "midpointMjdTai", ("isdiffpos", False), "visit", "cutoutTemplate"),
+        ("v01_01", "midpointMjd", ("isNegative", True), "visit", "cutoutTemplate"),
+        ("v02_00", "midpointMjdTai", ("isNegative", True), "visit", "cutoutTemplate"),
+    ]:
+        source = {"diaSourceId": ID, "diaObjectId": 7, time: 61030.5, sign[0]: sign[1], exposure: 1234}
+        source.update(
+            {"ra": 10.5, "dec": 5.25, "band": "F158", "psfFlux": 5.0, "psfFluxErr": 1.0, "snr": 5.0}
+        )
+        packet = {"diaSourceId": ID, "diaSource": source, "prvDiaSources": [source], template: b""}
+        want = {"survey": "roman", "jd": 2461031.0, "positive": 0, "exposure": 1234.0, "object": "7"}
+        want["lc.jd"] = [2461031.0, 2461031.0]
+        want["lc.positive"] = [0, 0]
+        args = ("--columns", "lc.jd,lc.positive")
+        avro(f"Roman {version}", f"rapid.{version}.alert", packet, want, args, None, None)
+
+
+def strictness():
+    """What is wrong is a dead letter with its key, and the others go on."""
+    good = {"diaObjectId": ID, "decl": 1.5, "ra": 2.5, "UTC": "2026-01-29 11:40:14"}
+    bad = [
+        ('{"diaObjectId": 123456789012345678901234567890, "decl": 1.5, "ra": 2.5, "UTC": ""}', "no JSON"),
+        ('{"diaObjectId": 1, "diaObjectId": 2, "decl": 1.5, "ra": 2.5, "UTC": ""}', "no JSON"),
+        ('{"diaObjectId": 1, "decl": 1.5, "ra": 2.5, "UTC": ""', "no JSON"),
+        ('{"diaObjectId": 1, "decl": 1.5,, "ra": 2.5, "UTC": ""}', "no JSON"),
+        ("nonsense", "no JSON"),
+        (
+            '{"diaObjectId": 1, "decl": 1.5, "ra": 2.5, "UTC": "", "deep": ' + "[" * 40 + "]" * 40 + "}",
+            "max_depth",
+        ),
+    ]
+    for text, word in bad:
+        write("b.ndjson", text=f"{json.dumps(good)}\n{text}\n{json.dumps(good)}\n")
+        r, got = run("b.ndjson", "--columns", "published_jd")
+        ok(len(got) == 2, f"strict: {word}: the others have their rows", (text, r.stderr))
+        ok(word in r.stderr, f"strict: {word}: the reason names it", r.stderr)
+        ok("3 in = 2 out + 0 filtered + 1 dead" in r.stdout, f"strict: {word}: counted", r.stdout)
+        letter = next(fastavro.reader(open("dead.avro", "rb")))
+        ok(letter["packet"].decode() == text, f"strict: {word}: the letter has the text", letter)
+        ok(letter["framing"] == "json", f"strict: {word}: and says that it is JSON", letter["framing"])
+    for key, value in [("ra", "east"), ("UTC", "yesterday")]:
+        write("b.ndjson", good, {**good, key: value})
+        r, got = run("b.ndjson", "--columns", "published_jd")
+        column = {"ra": "ra", "UTC": "published_jd"}[key]
+        ok(
+            f"{key}: the text '{value}'" in r.stderr,
+            f"strict: {key} = {value}: the column is named",
+            r.stderr,
+        )
+        ok(
+            [x[column] is None for x in got] == [False, True],
+            f"strict: {key} = {value}: and has no answer",
+            got,
+        )
+    write("b.ndjson", text=f"{json.dumps(good)}\n{bad[0][0]}\n")
+    run("b.ndjson")
+    os.rename("dead.avro", "letters.avro")
+    r, got = run("letters.avro")
+    ok(
+        "1 in = 0 out + 0 filtered + 1 dead" in r.stdout,
+        "strict: a letter is a SOURCE, and dead again",
+        r.stdout,
+    )
+    write(
+        "n.json", text='{"diaObjectId": 5, "decl": NaN, "ra": 2.5, "UTC": "2026-01-29 11:40:14", "x": "NaN"}'
+    )
+    r, got = run("n.json", "--columns", "packet.x")
+    ok(len(got) == 1 and got[0]["dec"] is None, "NaN is null", got)
+    ok(got and got[0]["packet.x"] == "NaN", "but not within a text", got)
+    ok("NaN or Infinity" in r.stderr, "and is reported", r.stderr)
+    for name, text in [
+        ("a list", json.dumps([good, good])),
+        ("a list in lines", json.dumps([good, good], indent=1)),
+    ]:
+        write("l.json", text=text)
+        r, got = run("l.json")
+        ok(len(got) == 2, f"{name} of packets", r.stderr)
+    os.mkdir("folder")
+    for k in range(3):
+        write(f"folder/{k}.json", {**good, "diaObjectId": k + 1})
+    r, got = run("folder")
+    ok([x["candid"] for x in got] == [1, 2, 3], "a folder of JSON files", (got, r.stderr))
+    write("u.json", {"a": 1, "b": {"c": [1, 2]}})
+    r, got = run("u.json")
+    ok("no survey map matches" in r.stderr, "packets of no survey are dead, and why", r.stderr)
+
+
+def keys():
+    """Keys come and go, and change their type: the values stay, and it is counted."""
+    p = {"diaObjectId": ID, "decl": 1.5, "ra": 2.5, "UTC": "2026-01-29 11:40:14"}
+    packets = [
+        {**p, "n": 1, "t": "a", "m": None},
+        {**p, "n": 2, "m": {"x": 1}, "t": None},
+        {**p, "n": 2**60 + 1, "t": "b", "m": {"x": 2, "y": [1.5]}},
+    ]
+    write("k.ndjson", *packets)
+    r, got = run("k.ndjson", "-j", "1", "--columns", "packet.n,packet.t,packet.m.x,packet.m.y[]")
+    ok([x["packet.n"] for x in got] == [1, 2, 2**60 + 1], "keys: whole numbers keep their digits", got)
+    ok([x["packet.t"] for x in got] == ["a", None, "b"], "keys: null and absent", got)
+    ok([x["packet.m.x"] for x in got] == [None, 1, 2], "keys: of a record that is null at first", got)
+    ok(
+        [x["packet.m.y[]"] for x in got] == [[], [], [1.5]] or [x["packet.m.y[]"] for x in got][2] == [1.5],
+        "keys: a list",
+        got,
+    )
+    for word in ("3 JSON packets", "m.y (1 of 2)", "first packet did not have", "m.x (2)"):
+        ok(word in r.stderr, f"keys: the end says '{word}'", r.stderr)
+
+
+with Folder(), MockBroker(partitions=1) as mock:
+    lasair(mock)
+    pitt_google(mock)
+    hopskotch(mock)
+    notices(mock)
+    babamul(mock)
+    roman()
+    strictness()
+    keys()
+done()
