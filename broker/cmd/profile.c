@@ -186,7 +186,8 @@ static int more_passes(passes *s, nj_error *err)
     }
     s->p->has_scaling = s->c->scaling;
     if (s->c->scaling &&
-        nj_scaling_time(&s->p->scaling, &s->replay, fmin(s->c->pass.seconds, SCALING_S), err))
+        (nj_scaling_time(&s->p->scaling, &s->replay, fmin(s->c->pass.seconds, SCALING_S), err) ||
+         nj_scaling_catalog(&s->p->scaling, s->p->instance, &s->options, s->alerts, s->folder, err)))
         return -1;
     return each_alert(s, err);
 }

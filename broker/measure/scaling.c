@@ -11,8 +11,8 @@
 #include "stats.h"
 
 enum { CLASSES = 24, LEAST_SIZES = 4, SAMPLES = 400, STEPS = 120 };
-static const double LEAST_RANGE = 4, WIDEST = 2, FLAT_CHANGE = 1.1, MOST_POWER = 6, LOG_GAIN = 0.25,
-                    TAIL = 0.025;
+static const double LEAST_RANGE = 4, WIDEST = 2, FLAT_CHANGE = 1.1, FLAT_POWER = 0.07, MOST_POWER = 6,
+                    LOG_GAIN = 0.25, TAIL = 0.025;
 
 typedef struct pair {
     double x, y;
@@ -200,7 +200,9 @@ nj_scaling nj_scaling_of(const double *x, const double *y, uint32_t n)
         s.fixed = f.fixed;
         s.factor = f.factor;
         s.change = nj_scaling_at(&s, s.most) / nj_scaling_at(&s, s.least);
-        if (s.change < FLAT_CHANGE) s.kind = NJ_SCALING_FLAT, s.exponent = 0, s.logarithm = false;
+        double mean = log(s.change) / log(s.most / s.least); /* exponent, from end to end */
+        if (s.change < FLAT_CHANGE || mean < FLAT_POWER)
+            s.kind = NJ_SCALING_FLAT, s.exponent = 0, s.logarithm = false;
         set_interval(&s, &c);
         if (s.high - s.low > WIDEST || s.exponent > MOST_POWER - 0.5) s.kind = NJ_SCALING_UNKNOWN;
         if (s.kind == NJ_SCALING_FLAT) s.fixed = nj_quantile(cost, c.n, 0.5), s.factor = 0;

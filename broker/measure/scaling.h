@@ -10,7 +10,7 @@
 typedef enum {
     NJ_SCALING_UNKNOWN, /* fewer than four sizes, or the largest is less than four times the smallest,
                          * or an interval wider than 2, or an exponent near 6: a step, no power */
-    NJ_SCALING_FLAT,    /* the cost changes by less than a tenth over the range */
+    NJ_SCALING_FLAT,    /* the cost changes by less than a tenth over the range, or as n^0.07 and less */
     NJ_SCALING_POWER    /* fixed + factor * x^exponent, with logarithm: ... * log2(x) */
 } nj_scaling_kind;
 

@@ -34,6 +34,7 @@ static const struct {
                          "alerts",
                          "one alert, again and again; cost of a call",
                          { 1, 4, 16, 64, 256 } },
+    [NJ_SCALED_CATALOG] = { "catalogue rows", "rows", "thinner copies of its catalogue", { 0 } },
     [NJ_SCALED_SPREAD] = { "history points, as they are",
                            "points",
                            "each alert alone, as it was sent",

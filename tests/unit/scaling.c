@@ -107,6 +107,19 @@ static void a_small_part_is_no_growth(void **state)
     assert_true(s.high < 0.05);
 }
 
+/* What caches do to a search: a third more over a range of 128. */
+static double cached(double n)
+{
+    return n < 12 ? 200 : 265;
+}
+
+static void a_step_of_the_caches_is_no_growth(void **state)
+{
+    (void)state;
+    nj_scaling s = scaling(cached, 0.02);
+    assert_int_equal(s.kind, NJ_SCALING_FLAT);
+}
+
 static void two_powers_lie_between_them(void **state)
 {
     (void)state;
@@ -185,6 +198,7 @@ int main(void)
         cmocka_unit_test(known_forms_are_recovered),
         cmocka_unit_test(scatter_widens_the_interval),
         cmocka_unit_test(a_small_part_is_no_growth),
+        cmocka_unit_test(a_step_of_the_caches_is_no_growth),
         cmocka_unit_test(two_powers_lie_between_them),
         cmocka_unit_test(warned_from_one_and_a_half),
         cmocka_unit_test(too_little_is_not_told),
