@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Models of scikit-learn, XGBoost and PyTorch, exported and checked: every golden row, among them rows that
-# lie exactly on thresholds, has the score that the library itself computes. scikit-learn and XGBoost come by
-# pip.
-# PyTorch is used where it is installed (Debian: python3-torch), as it is large.
+# Models of scikit-learn, XGBoost, LightGBM, CatBoost and PyTorch, exported and checked: every golden row,
+# among them rows that lie exactly on thresholds, has the score that the library itself computes. All but
+# PyTorch come by pip. PyTorch is used where it is installed (Debian: python3-torch), as it is large.
 set -u
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d) err=$work/out && trap 'rm -rf "$work"' EXIT
@@ -16,7 +15,7 @@ with() { # IMPORT: a Python that has it
 get() { # PACKAGE IMPORT: a Python that has it
   local python
   with "$2" && return
-  python=$(tests/python numpy scipy) && case $python in
+  python=$(tests/python numpy scipy pandas) && case $python in
     build/python/*) timeout 300 "$python" -m pip install -q --disable-pip-version-check $1 >/dev/null 2>&1 ;;
   esac
   with "$2"
@@ -41,6 +40,10 @@ if python=$(get scikit-learn sklearn); then check sklearn 17 "$python"
 else skip "exported from scikit-learn" "no Python with numpy and scikit-learn"; fi
 if python=$(get "--no-deps xgboost-cpu" xgboost); then check xgboost 17 "$python"
 else skip "exported from XGBoost" "no Python with xgboost"; fi
+if python=$(get "--no-deps lightgbm" lightgbm); then check lightgbm 11 "$python"
+else skip "exported from LightGBM" "no Python with lightgbm"; fi
+if python=$(get "--no-deps catboost six" catboost); then check catboost 8 "$python"
+else skip "exported from CatBoost" "no Python with catboost"; fi
 if python=$(with torch); then check torch 2 "$python"
 else skip "exported from PyTorch" "no Python with torch (apt-get install python3-torch)"; fi
 finish

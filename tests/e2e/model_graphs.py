@@ -6,8 +6,8 @@ model."""
 import math, os, sys
 from tap import ROOT, Folder, done, nightjar, ok
 
-sys.path.insert(0, os.path.join(ROOT, "tests", "models"))
-import model_folder as mf
+sys.path.insert(0, os.path.join(ROOT, "modules", "python"))
+from nightjar_export import folder as mf
 
 ML = "ai.onnx.ml"
 ZIPMAP, IDENTITY = ("ZipMap", ML, {"classlabels_int64s": [0, 1]}), ("Identity", "", {})

@@ -6,8 +6,8 @@ onnxruntime)."""
 import itertools, math, os, random, sys
 from tap import ROOT, Folder, done, nightjar, ok, skip
 
-sys.path.insert(0, os.path.join(ROOT, "tests", "models"))
-import model_folder as mf
+sys.path.insert(0, os.path.join(ROOT, "modules", "python"))
+from nightjar_export import folder as mf
 
 ROWS, SHAPE = 3, (2, 3, 4)  # each row; axis 0 is the batch
 rng = random.Random(20261121)

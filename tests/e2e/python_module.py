@@ -369,6 +369,8 @@ def wheel():
         "night.tar", env=env,
     )  # fmt: skip
     ok(r.returncode == 0 and len(rows("wheel.ndjson")) == 300, "a run with the installed package", r.stderr)
+    r = subprocess.run(["env/bin/python", "-c", "import nightjar_export"], capture_output=True, text=True)
+    ok(r.returncode == 0, "the exporters are in it, and need no framework to be imported", r.stderr)
 
 
 if SANITIZED:

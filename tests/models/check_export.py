@@ -1,6 +1,6 @@
 """Trains small models and exports them; the caller lets nightjar check the folders.
 
-usage: check_export.py FOLDER sklearn|xgboost|torch"""
+usage: check_export.py FOLDER sklearn|xgboost|lightgbm|catboost|torch"""
 
 import glob
 import os
@@ -9,9 +9,9 @@ import warnings
 
 import numpy
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import export_model
-import model_folder as mf
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "modules", "python"))
+import nightjar_export as export_model
+from nightjar_export import folder as mf
 
 
 def data(seed, rows=400, columns=6):
@@ -410,6 +410,109 @@ def xgboost(folder):
         )
 
 
+def lightgbm(folder):
+    import lightgbm as lgb
+
+    export, place = export_model.export_lightgbm, lambda name: os.path.join(folder, "lightgbm_" + name)
+    x, y = data(3)
+    holes = x.copy()
+    holes[numpy.random.RandomState(4).uniform(size=x.shape) < 0.1] = numpy.nan
+    quiet = dict(verbose=-1, n_jobs=1, random_state=1)
+    z = x[:, 0] * x[:, 1]
+    for name, model, target, rows in (
+        ("binary", lgb.LGBMClassifier(n_estimators=30, **quiet), y > 0, x),
+        ("missing", lgb.LGBMClassifier(n_estimators=30, **quiet), y > 0, holes),
+        ("not_missing", lgb.LGBMClassifier(n_estimators=30, use_missing=False, **quiet), y > 0, holes),
+        ("classes", lgb.LGBMClassifier(n_estimators=10, **quiet), y, holes),
+        ("dart", lgb.LGBMClassifier(n_estimators=20, boosting_type="dart", **quiet), y > 0, x),
+        ("regression", lgb.LGBMRegressor(n_estimators=30, **quiet), 1000 * z + 5e4, holes),
+        ("ranks", lgb.LGBMRegressor(n_estimators=10, objective="mape", **quiet), z + 3, x),
+        (
+            "forest",
+            lgb.LGBMClassifier(
+                n_estimators=20, boosting_type="rf", bagging_freq=1, bagging_fraction=0.5, **quiet
+            ),
+            y > 0,
+            x,
+        ),
+    ):
+        model.fit(rows, target)
+        golden = export_model.golden_rows(rows)
+        export_model.export(model, NAMES, golden, place(name))
+        if hasattr(model, "predict_proba"):
+            golden_is(place(name), model.predict_proba(golden))
+    stopped = lgb.LGBMClassifier(n_estimators=500, learning_rate=0.3, **quiet)
+    stopped.fit(
+        x[:200], (y > 0)[:200], eval_set=[(x[200:], (y > 0)[200:])], callbacks=[lgb.early_stopping(3)]
+    )
+    assert 0 < stopped.best_iteration_ < 500
+    export(stopped, NAMES, export_model.golden_rows(x), place("stopped"))
+    booster = lgb.train({"objective": "binary", **quiet}, lgb.Dataset(x, y > 0), 20)
+    export(booster, NAMES, x[:64], place("booster"))
+    count = lgb.LGBMRegressor(n_estimators=5, objective="poisson", **quiet).fit(x, y)
+    refused(ValueError, "poisson", export, count, NAMES, x[:32], place("poisson"))
+    zeros = numpy.where(x < 0.3, 0, x)
+    none = lgb.LGBMClassifier(n_estimators=20, zero_as_missing=True, **quiet).fit(zeros, y > 0)
+    try:  # right where zero goes the same way
+        export(none, NAMES, zeros[:64], place("zero"))
+    except ValueError as e:
+        assert "zero_as_missing" in str(e)
+    kinds = lgb.LGBMClassifier(n_estimators=5, min_data_per_group=1, cat_smooth=1, **quiet)
+    codes = numpy.round(abs(3 * x))
+    kinds.fit(codes, codes[:, 0] % 2 > 0, categorical_feature=[0])
+    refused(ValueError, "categorical", export, kinds, NAMES, codes[:32], place("kinds"))
+    refused(TypeError, "no model of LightGBM", export, object(), NAMES, x[:32], place("object"))
+    refused(TypeError, "models of sklearn", export_model.export, object(), NAMES, x[:32], place("any"))
+
+
+def catboost(folder):
+    import catboost as cb
+
+    export, place = export_model.export_catboost, lambda name: os.path.join(folder, "catboost_" + name)
+    x, y = data(5)
+    holes = x.copy()
+    holes[numpy.random.RandomState(6).uniform(size=x.shape) < 0.1] = numpy.nan
+    quiet = dict(verbose=0, thread_count=1, random_seed=1, allow_writing_files=False)
+    z = x[:, 0] * x[:, 1]
+    for name, model, target, rows in (
+        ("binary", cb.CatBoostClassifier(iterations=30, depth=4, **quiet), y > 0, x),
+        ("missing_low", cb.CatBoostClassifier(iterations=30, nan_mode="Min", **quiet), y > 0, holes),
+        ("missing_high", cb.CatBoostClassifier(iterations=30, nan_mode="Max", **quiet), y > 0, holes),
+        ("classes", cb.CatBoostClassifier(iterations=20, loss_function="MultiClass", **quiet), y, holes),
+        ("regression", cb.CatBoostRegressor(iterations=30, **quiet), 1000 * z + 5e4, holes),
+        (
+            "lossguide",
+            cb.CatBoostClassifier(iterations=20, grow_policy="Lossguide", max_leaves=9, **quiet),
+            y > 0,
+            holes,
+        ),
+        (
+            "depthwise",
+            cb.CatBoostClassifier(
+                iterations=10, grow_policy="Depthwise", loss_function="MultiClass", **quiet
+            ),
+            y,
+            x,
+        ),
+    ):
+        model.fit(rows, target)
+        golden = export_model.golden_rows(rows, nan=bool(numpy.isnan(rows).any()))
+        export_model.export(model, NAMES, golden, place(name))
+        if isinstance(model, cb.CatBoostClassifier):
+            golden_is(place(name), model.predict_proba(golden))
+    stopped = cb.CatBoostClassifier(iterations=300, learning_rate=0.3, **quiet)
+    stopped.fit(x[:200], (y > 0)[:200], eval_set=(x[200:], (y > 0)[200:]), early_stopping_rounds=5)
+    assert stopped.tree_count_ < 300
+    export(stopped, NAMES, export_model.golden_rows(x, nan=False), place("stopped"))
+    count = cb.CatBoostRegressor(iterations=5, loss_function="Poisson", **quiet).fit(x, y)
+    refused(ValueError, "Poisson", export, count, NAMES, x[:32], place("poisson"))
+    kinds = cb.CatBoostClassifier(iterations=5, cat_features=[0], **quiet)
+    text = [[str(int(abs(r[0]))), *r[1:]] for r in x.tolist()]
+    kinds.fit(text, y > 0)
+    refused(ValueError, "categorical", export, kinds, NAMES, x[:32], place("kinds"))
+    refused(TypeError, "no model of CatBoost", export, object(), NAMES, x[:32], place("object"))
+
+
 def torch(folder):
     import torch
     from torch import nn
@@ -472,4 +575,6 @@ if __name__ == "__main__":
         assert mf.float32_down(x) <= x
         with numpy.errstate(over="ignore"):
             assert float(numpy.nextafter(numpy.float32(mf.float32_down(x)), numpy.float32(numpy.inf))) > x
-    {"sklearn": sklearn, "xgboost": xgboost, "torch": torch}[sys.argv[2]](sys.argv[1])
+    {"sklearn": sklearn, "xgboost": xgboost, "lightgbm": lightgbm, "catboost": catboost, "torch": torch}[
+        sys.argv[2]
+    ](sys.argv[1])

@@ -10,7 +10,8 @@ import os
 import random
 import sys
 
-import model_folder as mf
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "modules", "python"))
+from nightjar_export import folder as mf
 
 STEPS, COLUMNS, CODES = 395, 4, [11, 12, 13, 21, 22]
 

@@ -12,7 +12,8 @@ import random
 import statistics
 import sys
 
-import model_folder as mf
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "modules", "python"))
+from nightjar_export import folder as mf
 from toy_models import LICENCE, random_tree, walk
 
 JD = 2459000.75

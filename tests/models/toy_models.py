@@ -9,7 +9,8 @@ import os
 import random
 import sys
 
-import model_folder as mf
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "modules", "python"))
+from nightjar_export import folder as mf
 
 SIDE, CHANNELS = 63, 3
 LICENCE = {"version": "1", "licence": "as nightjar", "task": "none: random weights for tests"}

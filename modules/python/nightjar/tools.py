@@ -1,4 +1,5 @@
-"""Runs the binary and reads what it wrote: a night as a table, and a module's answers to one's own columns."""
+"""Runs the binary and reads what it wrote: a night as a table, and a module's answers to one's own
+columns."""
 
 import json
 import os
@@ -62,10 +63,10 @@ def _modules(modules):
 def run(source, modules=None, where=None, columns=None, settings=None, options=(), binary=None, form="arrow"):
     """The rows of a run, as an Arrow table (form="pandas": a DataFrame; form="rows": a list of dicts).
 
-    source: a path or a list of them, as for `nightjar run`. modules: names, files of Python or shared objects;
-    none: the default ones. where: a clause, as -w. columns: more of them, as --columns. settings: those of
-    modules, {"hostless.repeats": 16}, or of sections. options: more words of the command line. The report is `table.schema.metadata[b"report"]`,
-    or `frame.attrs["report"]`. Failed: what the binary says."""
+    source: a path or a list of them, as for `nightjar run`. modules: names, files of Python or shared
+    objects; none: the default ones. where: a clause, as -w. columns: more of them, as --columns. settings:
+    those of modules, {"hostless.repeats": 16}, or of sections. options: more words of the command line. The
+    report is `table.schema.metadata[b"report"]`, or `frame.attrs["report"]`. Failed: what the binary says."""
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     with tempfile.TemporaryDirectory(prefix="nightjar-") as folder:
         out, report = os.path.join(folder, "out"), os.path.join(folder, "report.json")
@@ -132,9 +133,10 @@ def _cell(value, folder, name):
 
 
 def call(module, columns, settings=None, binary=None):
-    """What a module answers to columns of one's own: {"lc.mag": [[18, 19], [17.5]], "jd": [...]}, stamps as 2-D
-    arrays under "stamp.science". The paths are those of its needs (`nightjar modules NAME`); needs without a
-    column are absent. Returned: {name: array}, "reason" among them; series and vectors as lists of arrays."""
+    """What a module answers to columns of one's own: {"lc.mag": [[18, 19], [17.5]], "jd": [...]}, stamps as
+    2-D arrays under "stamp.science". The paths are those of its needs (`nightjar modules NAME`); needs
+    without a column are absent. Returned: {name: array}, "reason" among them; series and vectors as lists of
+    arrays."""
     columns = dict(columns)
     lengths = {path: len(c) for path, c in columns.items()}
     if len(set(lengths.values())) != 1:
