@@ -108,7 +108,7 @@ int nj_merge_files(const char *out, const char *const *path, uint32_t n, const n
         if (!rc && !strcmp(path[i], out)) rc = nj_fail(err, "%s: is a shard, and to be written", out);
     }
     if (!rc) rc = nj_merge_look(&set, kind, err);
-    if (!rc) rc = nj_merge_check(&set, kind, err);
+    if (!rc) rc = nj_merge_check(&set, kind, o, err);
     if (!rc && (!set.n_faults || o->anyway))
         rc = kind == NJ_MERGE_REPORT ? nj_merge_reports(out, &set, o, err)
                                      : merge_rows(&set, class_of[kind], out, kind, o, err);
@@ -168,6 +168,16 @@ static int list_folder(names *list, const char *folder, nj_error *err)
     return rc;
 }
 
+static bool may_lack(const char *path, nj_merge_kind kind)
+{
+    nj_merge_shard s = { .path = path };
+    nj_error ignored;
+    if (kind != NJ_MERGE_SQLITE && nj_journal_look(path, &s.mark, &ignored)) return false;
+    bool may = nj_merge_may_lack(&s, kind);
+    nj_mark_free(&s.mark);
+    return may;
+}
+
 /* The files of one name. 0, 1, -1 as for files; a file that is no output is left out, and named. */
 static int merge_name(const char *out, const char *name, const char *const *folder, uint32_t n,
                       const nj_merge_options *o, nj_error *err)
@@ -175,13 +185,17 @@ static int merge_name(const char *out, const char *name, const char *const *fold
     char target[4200], (*text)[4200] = calloc(n, sizeof *text);
     const char **path = calloc(n, sizeof *path);
     uint32_t there = 0, absent = 0;
+    bool gone = false;
     int rc = text && path ? 0 : nj_fail(err, "out of memory");
     nj_merge_kind kind = NJ_MERGE_UNKNOWN;
     for (uint32_t i = 0; i < n && !rc; i++) {
         struct stat st;
         snprintf(text[there], sizeof *text, "%s/%s", folder[i], name);
         if (stat(text[there], &st)) {
-            absent = i + 1;
+            char journal[4300];
+            snprintf(journal, sizeof journal, "%s.journal", text[there]);
+            if (!absent || !gone) absent = i + 1;
+            gone |= stat(journal, &st) == 0; /* it was there */
             continue;
         }
         path[there] = text[there];
@@ -190,7 +204,7 @@ static int merge_name(const char *out, const char *name, const char *const *fold
     snprintf(target, sizeof target, "%s/%s", out, name);
     if (!rc && kind == NJ_MERGE_UNKNOWN) {
         nj_log(NJ_LOG_INFO, "%s: left out", err->text);
-    } else if (!rc && absent && kind != NJ_MERGE_LETTERS && !o->anyway) {
+    } else if (!rc && absent && (gone || !may_lack(path[0], kind)) && !o->anyway) {
         nj_log(NJ_LOG_ERROR, "%s/%s: is not there; the other shards have it", folder[absent - 1], name);
         rc = 1;
     } else if (!rc) {
@@ -205,12 +219,14 @@ int nj_merge_folders(const char *out, const char *const *folder, uint32_t n, con
                      nj_error *err)
 {
     names list = { 0 };
+    nj_merge_options of = *o;
+    of.n_folders = n;
     int rc = 0, wrong = 0;
     for (uint32_t i = 0; i < n && !rc; i++) rc = list_folder(&list, folder[i], err);
     if (!rc && !list.n) rc = nj_fail(err, "%s: holds no output of a run", folder[0]);
     if (!rc && mkdir(out, 0777) && errno != EEXIST) rc = nj_fail(err, "%s: %s", out, strerror(errno));
     for (size_t i = 0; i < list.n && rc >= 0; i++) {
-        rc = merge_name(out, list.item[i], folder, n, o, err);
+        rc = merge_name(out, list.item[i], folder, n, &of, err);
         wrong |= rc == 1;
     }
     for (size_t i = 0; i < list.n; i++) free(list.item[i]);

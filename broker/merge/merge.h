@@ -40,6 +40,7 @@ typedef struct nj_merge_set {
 typedef struct nj_merge_options {
     bool anyway; /* writes what there is when something is wrong; the account does not close then */
     nj_sink_mode mode;
+    uint32_t n_folders; /* that were given; 0 = files were */
 } nj_merge_options;
 
 typedef enum {
@@ -69,7 +70,9 @@ nj_merge_kind nj_merge_kind_of(const char *path, nj_error *err); /* by content; 
 /* Journals, or reports: into the set, whose shards have their paths. */
 int nj_merge_look(nj_merge_set *set, nj_merge_kind kind, nj_error *err);
 /* Reports what is wrong, in set->n_faults; drops shards that are there twice. */
-int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, nj_error *err);
+int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, const nj_merge_options *o, nj_error *err);
+/* Not every shard has such a file: dead letters, a night or a topic of an output in several files. */
+bool nj_merge_may_lack(const nj_merge_shard *s, nj_merge_kind kind);
 void nj_merge_set_free(nj_merge_set *set);
 /* The journal of what was merged: its configuration is that of one run, its state the sums. */
 int nj_merge_mark(const nj_merge_set *set, nj_mark *mark, nj_error *err);

@@ -321,6 +321,13 @@ static void add_report(json_t *sum, const json_t *from)
     }
 }
 
+/* A topic stands beside its partitions, for the shards alone. */
+static void drop_topics(json_t *sources)
+{
+    for (size_t i = json_array_size(sources); i-- > 0;)
+        if (!strcmp(text(json_array_get(sources, i), "part"), "partition")) json_array_remove(sources, i);
+}
+
 static bool is_closed(const json_t *ledger)
 {
     json_int_t sum = 0;
@@ -346,6 +353,7 @@ int nj_merge_reports(const char *out, const nj_merge_set *set, const nj_merge_op
     finish_throughput(json_object_get(sum, "throughput"), real(ledger, "consumed"));
     json_array_foreach(json_object_get(sum, "modules"), i, item)
         finish_module(item, real(json_object_get(sum, "throughput"), "cpu_s"));
+    drop_topics(json_object_get(sum, "sources"));
     json_array_foreach(json_object_get(sum, "sources"), i, item)
     {
         static const char *const dealt[] = { "part", "own", "left", NULL };

@@ -232,7 +232,12 @@ static void check_stream(nj_merge_set *set, const nj_merge_stream *first)
               (long long)(first->alerts + first->others));
 }
 
-int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, nj_error *err)
+bool nj_merge_may_lack(const nj_merge_shard *s, nj_merge_kind kind)
+{
+    return kind == NJ_MERGE_LETTERS || s->mark.part_of;
+}
+
+int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, const nj_merge_options *o, nj_error *err)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < set->n; i++) {
@@ -268,7 +273,8 @@ int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, nj_error *err)
         bool there = false;
         for (uint32_t i = 0; i < set->n; i++) there |= set->shard[i].k == k;
         /* a shard without letters has no file of them */
-        if (!there && kind != NJ_MERGE_LETTERS) fault(set, "shard %u of %u is missing", k, first->n);
+        if (!there && (!nj_merge_may_lack(first, kind) || (o->n_folders && o->n_folders < first->n)))
+            fault(set, "shard %u of %u is missing", k, first->n);
     }
     for (uint32_t i = 0; i < set->n; i++) {
         nj_merge_shard *s = &set->shard[i];
@@ -283,7 +289,7 @@ int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, nj_error *err)
         compare_lines(set, first, s);
         compare_lines(set, s, first);
     }
-    if (set->n_faults || kind == NJ_MERGE_LETTERS)
+    if (set->n_faults || nj_merge_may_lack(first, kind))
         return 0; /* what follows would say the same in other words */
     for (uint32_t k = 0; k < first->n_streams; k++) check_stream(set, &first->stream[k]);
     return 0;

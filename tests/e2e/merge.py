@@ -3,6 +3,7 @@
 missing, doubled, broken off or of another night is named, and no night is made of it."""
 
 import json, os, shutil, sqlite3, subprocess, sys, tarfile
+from mock_broker import MockBroker
 from tap import Folder, done, needs, nightjar, ok, report, rows
 
 needs("fastavro", "cramjam", "astropy", "pyarrow")
@@ -232,6 +233,59 @@ with Folder():
     ok(packets("all/packets.avro") == packets("whole/packets.avro"), "packets are all there")
     r = nightjar("run", "all/packets.avro", "-q", "-m", "roid", "-o", "ndjson:again.ndjson")
     ok(len(rows("again.ndjson")) == 20, "and are a source again", r.stderr)
+
+    # outputs of several files, of which a shard may lack one
+    rolled = ["-t", "bright=mag < 17", "-t", "rest=mag >= 17", "-D", "run.private_topics=1"]
+    for k in (0, 1, 2, 3):
+        more = ["--shard", f"{k}/3"] if k else []
+        os.makedirs(f"r{k}")
+        args = ["-o", f"ndjson:r{k}/out-{{topic}}.ndjson", "-o", f"csv:r{k}/out-{{night}}.csv"]
+        r = nightjar("run", "night.tar", "-q", *MODULES, *rolled, *args, *more, "-D", "run.site=palomar")
+        ok(r.returncode == 0, "a run with outputs of several files", r.stderr)
+    r = nightjar("merge", "rolled", "r3", "r1", "r2")
+    ok(r.returncode == 0, "outputs of several files are merged", r.stderr)
+    names = sorted(n for n in os.listdir("r0") if n.endswith((".ndjson", ".csv")))
+    ok(len(names) == 3, "a file of each topic, and of the night", names)
+    for name in names:
+        ok(read(f"rolled/{name}") == read(f"r0/{name}"), f"{name} is that of one run, to the byte")
+    os.remove("r2/out-bright.ndjson")
+    r = nightjar("merge", "rolled", "r1", "r2", "r3", "--overwrite")
+    ok(
+        r.returncode == 3 and "r2/out-bright.ndjson: is not there" in r.stderr,
+        "a file that was taken away is named",
+        r,
+    )
+    os.remove("r2/out-bright.ndjson.journal")
+    r = nightjar("merge", "rolled", "r1", "r2", "r3", "--overwrite")
+    ok(r.returncode == 0, "a shard may have nothing of a topic", r.stderr)
+    r = nightjar("merge", "rolled2", "r1", "r3")
+    ok(r.returncode == 3 and "shard 2 of 3 is missing" in r.stderr, "but its folder must be there", r.stderr)
+
+    # partitions come interleaved
+    with MockBroker(partitions=4) as mock:
+        url = f"kafka://{mock.server}/night?from=earliest&until=end&group=g"
+        mock.topic("night")
+        nightjar("replay", "bad.tar", "--to", f"kafka://{mock.server}/night", "-q")
+        run([url], "whole")
+        r = nightjar("merge", "kafka", *shards([url], 3))
+        ok(r.returncode == 0, "shards of a topic are merged", r.stderr)
+        ok(
+            sorted(rows("kafka/out.ndjson"), key=str) == sorted(rows("whole/out.ndjson"), key=str),
+            "all rows are there",
+        )
+        ok(
+            report("kafka/run.json")["ledger"] == report("whole/run.json")["ledger"],
+            "and the ledger is that of one run",
+        )
+        of = lambda d: sorted(
+            (s["name"], s["ledger"]["consumed"]) for s in report(f"{d}/run.json")["sources"]
+        )
+        ok(of("kafka") == of("whole"), "partition by partition", (of("kafka"), of("whole")))
+        r = nightjar("merge", "less", "s1", "s3")
+        ok(
+            r.returncode == 3 and "shard 2 of 3 is missing" in r.stderr,
+            "a shard of partitions that is missing is named",
+        )
 
     # what is wrong is named, and nothing is written
     shards(["night.tar"], 4)
