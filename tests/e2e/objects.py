@@ -2,9 +2,9 @@
 """nightjar objects: alerts joined by object. What is dropped or joined is counted; bounded memory changes
 nothing; phase curves of 14 solar system objects against fink-utils, from packets to rows."""
 
-import json, math, os, random, re
-from avro import make_container
-from tap import SHARED, Folder, done, nightjar, ok, rows, skip
+import copy, json, math, os, random, re, tarfile
+from avro import Schema, container, make_container
+from tap import ROOT, SHARED, Folder, done, nightjar, ok, rows, skip
 
 POINT = [("midpointMjdTai", "double"), ("psfFlux", "double"), ("psfFluxErr", "double"), ("band", "string")]
 PLACE = [("ra", "double"), ("dec", "double")]
@@ -270,6 +270,29 @@ def bad_records():
     ok(r.returncode == 2, "a source that is not there: exit code 2", r.stderr)
 
 
+def private_and_public():
+    """An object with one private alert is private, and in no topic; two surveys at once."""
+    with tarfile.open(f"{ROOT}/data/sample.tar.gz") as t:
+        schema, datums = container(t.extractfile(next(m for m in t.getmembers() if m.isfile())).read())
+    alert = Schema(schema).read(datums[0])
+    alerts = []
+    for k, (object, program) in enumerate([("open", 1), ("open", 1), ("shut", 2), ("shut", 1)]):
+        a = copy.deepcopy(alert)
+        a["objectId"] = object
+        a["candid"] = a["candidate"]["candid"] = 100 + k
+        a["candidate"]["programid"] = program
+        a["candidate"]["jd"] += k
+        alerts.append(a)
+    with open("ztf.avro", "wb") as f:
+        f.write(make_container(Schema(schema).document, alerts))
+    r = objects("ztf.avro", "one.avro", "-m", "nalerthist", "-t", "every=1", "-o", "ndjson:pub.ndjson")
+    ok(r.returncode == 0, "two surveys at once", r.stderr)
+    got = {x["object"]: x for x in rows("pub.ndjson")}
+    ok(sorted(got) == ["7", "8", "open"], "an object with a private alert is in no topic", list(got))
+    ok(got["open"]["survey"] == "ztf" and got["7"]["survey"] == "lsst", "each of its own survey", got)
+    ok(got["open"]["programid"] == 1, "public alerts make a public object", got["open"])
+
+
 FIDS = {1: "g", 2: "r"}
 SHAPE = {"HG": ["G"], "HG12": ["G12"], "HG1G2": ["G1", "G2"], "SHG1G2": ["G1", "G2"]}
 
@@ -381,6 +404,7 @@ with Folder():
     what_is_counted()
     kinds_and_limits()
     bounded_memory()
+    private_and_public()
     bad_records()
     phase_curves()
     real_alerts()
