@@ -32,70 +32,6 @@ static int begin_sinks(out *o)
 
 /* --- one batch --- */
 
-/* May topics publish the alerts of this programme? */
-static bool is_public(const nj_survey_facts *facts, const nj_col *programid, uint32_t row)
-{
-    if (!facts->n_programs) return true;
-    for (uint32_t k = 0; programid->data && k < facts->n_programs; k++)
-        if (((const int32_t *)programid->data)[row] == facts->programs[k]) return true;
-    return false;
-}
-
-/* A clause cannot be answered for this alert: it is a dead letter, and the others continue. */
-static void row_fails(void *out_, uint32_t row, const char *why)
-{
-    out *o = out_;
-    const nj_row *from = &o->batch->row[row];
-    nj_flow_refuse(o->r, &(nj_dead){ .chunk = from->chunk,
-                                     .record = from->record,
-                                     .bytes = from->datum,
-                                     .size = from->size,
-                                     .reason = why,
-                                     .module = "filter" });
-}
-
-static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint8_t *outcome)
-{
-    run *r = o->r;
-    nj_error err = { "" };
-    nj_light_curve lc = nj_flow_light_curve(r, s, b);
-    if (r->filter) {
-        if (nj_flow_guard_ask(r->filter, rows, &lc, o->pass, row_fails, o, &err))
-            return nj_flow_sink_fails(r, &err), -1;
-        for (uint32_t k = 0; k < rows->n; k++)
-            if (!o->pass[k] && outcome[rows->row[k]] == ROW_EMIT) outcome[rows->row[k]] = ROW_FILTERED;
-        if (r->trace) nj_flow_trace_filter(o, "-w", "", rows, NULL);
-    }
-    if (!r->n_topics) return 0;
-    const char **names = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *names);
-    const nj_col *programid = &o->value[r->programid_field];
-    if (!names) return -1;
-    for (uint32_t t = 0; t < r->n_topics; t++) {
-        topic *asked = &r->topic[t];
-        const int64_t from = nj_now_ns();
-        uint64_t matches = 0;
-        if (nj_flow_guard_ask(asked->filter, rows, &lc, o->pass, row_fails, o, &err))
-            return nj_flow_sink_fails(r, &err), -1;
-        const int64_t ns = nj_now_ns() - from;
-        bool *shown = r->trace ? nj_arena_zalloc(&b->arena, b->n + 1) : NULL;
-        for (uint32_t k = 0; k < rows->n; k++) {
-            uint32_t i = rows->row[k];
-            if (!o->pass[k] || (!r->conf.private_topics && !is_public(s->facts, programid, i))) continue;
-            if (shown) shown[i] = true;
-            matches++;
-            names[i] = names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], asked->name) : asked->name;
-            if (!names[i]) return -1;
-        }
-        nj_flow_topic_count(o, t, rows, matches, ns);
-        if (shown) nj_flow_trace_filter(o, "topic", asked->name, rows, shown);
-    }
-    for (uint32_t i = 0; i < b->n; i++)
-        if (outcome[i] == ROW_EMIT && !names[i]) outcome[i] = ROW_FILTERED;
-    rows->topics = names;
-    o->value[r->topics_field].data = names;
-    return 0;
-}
-
 static uint32_t select_rows(const uint8_t *outcome, uint32_t n, uint32_t *row)
 {
     uint32_t k = 0;
@@ -153,7 +89,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     nj_flow_guard_rows(r, b);
     rows.n = select_rows(outcome, b->n, row);
     if ((r->filter || r->n_topics) && rows.n) {
-        if (run_filters(o, s, b, &rows, outcome)) return o->batch = NULL, r->output.failed ? 0 : -1;
+        if (nj_flow_filter_rows(o, s, b, &rows, outcome)) return o->batch = NULL, r->output.failed ? 0 : -1;
     }
     rows.n = select_rows(outcome, b->n, row);
     rows.n_fields = r->n_shown;

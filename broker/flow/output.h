@@ -37,6 +37,10 @@ typedef struct out {
 
 enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED, ROW_REFUSED, ROW_AGAIN };
 
+/* filter_rows.c: outcome[row] becomes ROW_FILTERED for what the clause or all topics refuse; the names of
+ * topics are in rows->topics and in the column `topics`. -1: memory, or a clause that fails. */
+int nj_flow_filter_rows(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint8_t *outcome);
+
 /* again.c: what comes a second time, after a restart or when a partition came back */
 /* Marks the rows and letters of a batch that are written already, before anything of it is. -1: memory. */
 int nj_flow_mark_again(out *o, nj_batch *b, uint8_t *outcome);

@@ -382,6 +382,7 @@ int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err)
     for (size_t i = 0; i < p.n && !rc; i++)
         if (p.token[i].kind == NJ_TOKEN_NAME) rc = resolve(&p, &p.token[i]);
     if (!rc) rc = rewrite(&p);
+    if (!rc) rc = nj_clause_find_quick(&p);
     if (!rc) find_traps(&p);
     if (clause->lc) clause->lc_used |= 1u << NJ_LC_JD; /* how many points there are */
     nj_arena_free(&work);

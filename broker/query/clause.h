@@ -29,6 +29,23 @@ typedef struct nj_null_trap {
     const char *word; /* "!=", "NOT IN", "NOT LIKE" ... */
 } nj_null_trap;
 
+/* A comparison of a column with a number, or with null, that all rows of the clause satisfy. */
+typedef enum {
+    NJ_QUICK_LT,
+    NJ_QUICK_LE,
+    NJ_QUICK_GT,
+    NJ_QUICK_GE,
+    NJ_QUICK_EQ,
+    NJ_QUICK_NE,
+    NJ_QUICK_NULL,
+    NJ_QUICK_GIVEN
+} nj_quick_op;
+typedef struct nj_quick {
+    size_t name; /* index into nj_clause.name */
+    nj_quick_op op;
+    const char *number; /* as it was written, with its sign; NULL for NULL and GIVEN */
+} nj_quick;
+
 /* What a name may have been meant as, where no column has it. */
 /* "x"; behind =, !=, LIKE, in an IN list */
 typedef enum { NJ_ROLE_PLAIN, NJ_ROLE_QUOTED, NJ_ROLE_COMPARED } nj_name_role;
@@ -44,6 +61,9 @@ typedef struct nj_clause {
                        * lc("alert"."nj_row") */
     nj_null_trap *trap;
     size_t n_traps;
+    nj_quick *quick; /* joined by AND with each other and with the rest of the clause */
+    size_t n_quick;
+    bool all_quick; /* there is no rest */
 } nj_clause;
 
 /* Adds the quoted name of a column in SQLite:

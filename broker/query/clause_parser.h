@@ -51,6 +51,9 @@ bool nj_clause_is_sign(const nj_clause_parser *p, const nj_clause_token *t, char
 /* != or <>. */
 bool nj_clause_is_unequal(const nj_clause_parser *p, const nj_clause_token *t);
 
+/* clause_quick.c: fills clause->quick. -1 with p->err: out of memory. */
+int nj_clause_find_quick(nj_clause_parser *p);
+
 /* clause_habits.c: -1 with p->err where another language's way of writing stands. */
 int nj_clause_check_habits(const nj_clause_parser *p);
 /* What a name is to the clause: a value of a comparison may be a text without its quotes. */

@@ -237,7 +237,8 @@ nj_filter *nj_filter_new(const char *label, const char *where, const nj_field *f
     set_label(f->label, label, where);
     if (nj_clause_parse(&f->clause, where, &why))
         nj_fail(err, "%s: %s", f->label, why.text);
-    else if (!find_fields(f, n_fields, err) && !open_database(f, err) && !prepare(f, err)) {
+    else if (!find_fields(f, n_fields, err) && !open_database(f, err) && !prepare(f, err) &&
+             !nj_filter_find_quick(f, err)) {
         collect_warnings(f);
         nj_debug(NJ_DEBUG_QUERY, "%s: %zu columns, to SQLite: %s", f->label, f->clause.n_names,
                  f->clause.sql);
@@ -252,14 +253,18 @@ const char *nj_filter_warning(const nj_filter *filter)
     return filter->warning;
 }
 
-int nj_filter_run(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass, nj_error *err)
+/* SQLite's answers for these rows; row k of them is pass[to[k]], or pass[k] with to = NULL. */
+static int ask_sqlite(nj_filter *f, const nj_rows *rows, const uint32_t *to, const nj_light_curve *lc,
+                      uint8_t *pass, nj_error *err)
 {
     int rc;
-    memset(pass, 0, rows->n);
     f->rows = rows;
     f->lc = lc;
     f->ticks_left = (int64_t)TICKS_PER_ROW * (rows->n + 1);
-    while ((rc = sqlite3_step(f->statement)) == SQLITE_ROW) pass[sqlite3_column_int64(f->statement, 0)] = 1;
+    while ((rc = sqlite3_step(f->statement)) == SQLITE_ROW) {
+        sqlite3_int64 k = sqlite3_column_int64(f->statement, 0);
+        pass[to ? to[k] : k] = 1;
+    }
     int out = 0;
     if (rc == SQLITE_INTERRUPT)
         out = nj_fail(err, "%s: takes more than a million steps per row", f->label);
@@ -271,6 +276,31 @@ int nj_filter_run(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, u
     f->rows = NULL;
     f->lc = NULL;
     return out;
+}
+
+int nj_filter_run(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass, nj_error *err)
+{
+    uint32_t left = rows->n;
+    if (f->n_quick) left = nj_filter_quick_run(f, rows, pass);
+    if (f->all_quick || !left) return 0;
+    if (left == rows->n) {
+        memset(pass, 0, rows->n);
+        return ask_sqlite(f, rows, NULL, lc, pass, err);
+    }
+    if (rows->n > f->cap) { /* twice: which row of the batch, and which of the rows given */
+        uint32_t *more = realloc(f->left, 2 * (size_t)rows->n * sizeof *more);
+        if (!more) return nj_fail(err, "%s: out of memory", f->label);
+        f->left = more;
+        f->cap = rows->n;
+    }
+    uint32_t *row = f->left, *to = f->left + f->cap, n = 0;
+    for (uint32_t k = 0; k < rows->n; k++)
+        if (pass[k]) row[n] = rows->row[k], to[n++] = k;
+    nj_rows some = *rows;
+    some.row = row;
+    some.n = n;
+    memset(pass, 0, rows->n);
+    return ask_sqlite(f, &some, to, lc, pass, err);
 }
 
 int nj_filter_run_each(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
@@ -309,5 +339,7 @@ void nj_filter_free(nj_filter *f)
     nj_clause_free(&f->clause);
     free(f->warning);
     free(f->used);
+    free(f->quick);
+    free(f->left);
     free(f);
 }

@@ -6,6 +6,14 @@
 
 #include "filter.h"
 
+typedef struct nj_filter_quick {
+    uint32_t field;
+    nj_quick_op op;
+    bool whole; /* i is the number, and not f */
+    int64_t i;
+    double f;
+} nj_filter_quick;
+
 struct nj_filter {
     sqlite3 *db;
     sqlite3_stmt *statement;
@@ -15,7 +23,11 @@ struct nj_filter {
     const char *refused; /* what the authoriser last said no to */
     char refused_name[64];
     const nj_field *field;
-    uint32_t *used; /* [clause.n_names] field of each column of the virtual table */
+    uint32_t *used;         /* [clause.n_names] field of each column of the virtual table */
+    nj_filter_quick *quick; /* [n_quick] a row must satisfy all of them */
+    uint32_t n_quick;
+    bool all_quick;      /* and nothing else */
+    uint32_t *left, cap; /* [cap] rows that they leave */
     int64_t ticks_left;
     uint32_t n_failed; /* rows asked alone that failed, while there was no answer yet */
     bool answered;     /* for some row */
@@ -27,5 +39,10 @@ struct nj_filter {
 
 /* filter_tables.c: registers the two tables. SQLite's code */
 int nj_filter_make_tables(nj_filter *f);
+
+/* filter_quick.c: finds what of the clause needs no SQLite; -1 with err. */
+int nj_filter_find_quick(nj_filter *f, nj_error *err);
+/* pass[k] = 1 for the rows that satisfy it; how many these are. */
+uint32_t nj_filter_quick_run(const nj_filter *f, const nj_rows *rows, uint8_t *pass);
 
 #endif

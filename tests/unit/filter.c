@@ -318,6 +318,94 @@ static void clauses_equal_their_c_versions(void **state)
     }
 }
 
+/* One comparison of a column with a number or with null, in one of the ways to write it. */
+static void write_part(char *to, size_t room)
+{
+    static const char *const name[] = { "candid",
+                                        "rb",
+                                        "mag",
+                                        "\"mag\"",
+                                        "positive",
+                                        "roid.roid",
+                                        "jd",
+                                        "hostless.ks_template",
+                                        "packet.candidate.sgscore1",
+                                        "kilonova.score" };
+    static const char *const number[] = { "0.5",
+                                          "1",
+                                          "2",
+                                          "- 1",
+                                          "0x2",
+                                          "+.5e0",
+                                          "3.0",
+                                          "17.25",
+                                          "1e3",
+                                          "1e999",
+                                          "2460500.5",
+                                          "2460500",
+                                          "-0.0",
+                                          "TRUE",
+                                          "2481168780615016000",
+                                          "2481168780615016000.0",
+                                          "9223372036854775808",
+                                          "0.6499999761581421" };
+    static const char *const op[] = { "<", "<=", ">", ">=", "=", "==", "!=", "<>" };
+    enum { NAMES = sizeof name / sizeof *name, NUMBERS = sizeof number / sizeof *number };
+    const char *c = name[draw(NAMES)], *a = number[draw(NUMBERS)], *b = number[draw(NUMBERS)];
+    switch (draw(9)) {
+    case 0: snprintf(to, room, "%s BETWEEN %s AND %s", c, a, b); return;
+    case 1: snprintf(to, room, "%s %s", c, draw(2) ? "IS NULL" : "isnull"); return;
+    case 2: snprintf(to, room, "%s %s", c, draw(2) ? "IS NOT NULL" : "NOTNULL"); return;
+    case 3: snprintf(to, room, "%s %s %s", a, op[draw(8)], c); return;
+    default: snprintf(to, room, "%s %s %s", c, op[draw(8)], a); return;
+    }
+}
+
+/* Comparisons with numbers are answered without SQLite; what cannot be is asked of the rows that they leave.
+ * `... OR 0` is no chain of ANDs, so SQLite answers all of it. */
+static void quick_answers_are_those_of_sqlite(void **state)
+{
+    (void)state;
+    static const char *const rest[] = { "simbad.otype = 'QSO'",
+                                        "NOT rb < 0.5",
+                                        "roid.roid IN (1, 2)",
+                                        "CASE WHEN rb > 0.5 AND mag < 20 THEN 1 ELSE 0 END",
+                                        "mag NOT BETWEEN 15 AND 17",
+                                        "mag + 1 < 20",
+                                        "(SELECT min(mag) FROM lc WHERE band = 'g' AND mag > 3) < 18",
+                                        "(rb > 0.5 OR mag < 17)",
+                                        "simbad.otype < 3",
+                                        "mag < rb" };
+    static uint8_t quick[ROWS], slow[ROWS];
+    nj_error err = { "" };
+    nj_rows some = rows;
+    uint32_t n_passed = 0;
+    some.n = 500;
+    for (int turn = 0; turn < 3000; turn++) {
+        char where[1024] = "", part[256], all[1100];
+        for (uint64_t n = 1 + draw(3), k = 0; k < n; k++) {
+            if (draw(4))
+                write_part(part, sizeof part);
+            else
+                snprintf(part, sizeof part, "%s", rest[draw(sizeof rest / sizeof *rest)]);
+            snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s",
+                     k ? (draw(9) ? " AND " : " or ") : "", part);
+        }
+        snprintf(all, sizeof all, "(%s) OR 0", where);
+        nj_filter *f = must_make(where), *g = must_make(all);
+        some.row = list + draw(n_list - some.n);
+        if (nj_filter_run(f, &some, &lc, quick, &err) || nj_filter_run(g, &some, &lc, slow, &err))
+            fail_msg("%s: %s", where, err.text);
+        for (uint32_t k = 0; k < some.n; k++) {
+            if (quick[k] != slow[k]) fail_msg("%s: row %u: %d", where, some.row[k], quick[k]);
+            n_passed += quick[k];
+        }
+        nj_filter_free(f);
+        nj_filter_free(g);
+    }
+    assert_true(n_passed > 100000 && n_passed < 1400000);
+}
+
 static void batches_of_any_size_and_no_light_curve(void **state)
 {
     (void)state;
@@ -548,6 +636,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clauses_equal_their_c_versions),
+        cmocka_unit_test(quick_answers_are_those_of_sqlite),
         cmocka_unit_test(batches_of_any_size_and_no_light_curve),
         cmocka_unit_test(names_are_found),
         cmocka_unit_test(bad_clauses_are_start_up_errors),
