@@ -100,10 +100,43 @@ void nj_schema_report_change(uint32_t id, const nj_schema *before, const nj_sche
         qsort(a.field, a.n, sizeof *a.field, by_path);
         qsort(b.field, b.n, sizeof *b.field, by_path);
         compare(&text, &a, &b);
-        nj_log(NJ_LOG_WARN, "a new schema, id %u: %s; against %s:%s", id, now->name, before->name,
+        char which[32] = "";
+        if (id) snprintf(which, sizeof which, ", id %u", id);
+        nj_log(NJ_LOG_WARN, "a new schema%s: %s; against %s:%s", which, now->name, before->name,
                text.data ? text.data : "");
     }
     nj_buffer_free(&text);
     free(a.field);
     free(b.field);
+}
+
+/* 11 of "lsst.v11_0.alert" and "ztf.alert 11.0"; -1: it says none. */
+static long major_of(const nj_schema *schema)
+{
+    const char *text = schema->tree.version;
+    if (text && *text >= '0' && *text <= '9') return strtol(text, NULL, 10);
+    for (text = schema->name; *text; text++)
+        if (*text == 'v' && text[1] >= '0' && text[1] <= '9' && (text == schema->name || text[-1] == '.'))
+            return strtol(text + 1, NULL, 10);
+    return -1;
+}
+
+void nj_decoder_note_version(nj_decoder *d, const nj_schema *schema)
+{
+    const nj_schema *before = NULL;
+    const long major = major_of(schema);
+    if (major < 0) return;
+    pthread_mutex_lock(&d->lock);
+    if (!d->highest) d->highest = calloc(d->n_maps, sizeof *d->highest);
+    for (uint32_t m = 0; d->highest && m < d->n_maps; m++) {
+        if (d->map[m] != schema->map) continue;
+        before = d->highest[m];
+        if (before && major_of(before) >= major)
+            before = NULL;
+        else
+            d->highest[m] = nj_schema_hold(schema);
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (before) nj_schema_report_change(0, before, schema);
+    nj_schema_drop(before);
 }

@@ -79,19 +79,25 @@ static int take_schema(nj_cursor *cursor, const nj_schema *schema)
     return 0;
 }
 
+static const nj_schema *topic_schema(nj_cursor *cursor, const uint8_t *bytes, size_t size, nj_error *err)
+{
+    const char *topic = cursor->chunk->stream ? cursor->chunk->stream->topic : NULL;
+    const nj_schema *schema = nj_decoder_schema(cursor->decoder, bytes, size, topic, err);
+    if (schema && topic && schema != cursor->state->held) nj_decoder_note_version(cursor->decoder, schema);
+    return schema;
+}
+
 static int open_ocf(nj_cursor *cursor, nj_error *err)
 {
     state *s = cursor->state;
     const nj_chunk *chunk = cursor->chunk;
     if (nj_container_open(&s->ocf, chunk->bytes, chunk->size, err)) return -1;
-    const char *topic = chunk->stream ? chunk->stream->topic : NULL;
     s->blocks = true;
     if (is_held(s, s->ocf.schema, s->ocf.schema_size)) { /* almost always */
         cursor->schema = s->held;
         return 0;
     }
-    return take_schema(cursor,
-                       nj_decoder_schema(cursor->decoder, s->ocf.schema, s->ocf.schema_size, topic, err));
+    return take_schema(cursor, topic_schema(cursor, s->ocf.schema, s->ocf.schema_size, err));
 }
 
 static int open_datum(nj_cursor *cursor, const nj_schema *schema, size_t skip)
@@ -108,8 +114,7 @@ static int open_keyed(nj_cursor *cursor, nj_error *err)
 {
     const nj_chunk *chunk = cursor->chunk;
     if (!chunk->key_size) return nj_fail(err, "the message has no key, where its schema should be");
-    const char *topic = chunk->stream ? chunk->stream->topic : NULL;
-    return open_datum(cursor, nj_decoder_schema(cursor->decoder, chunk->key, chunk->key_size, topic, err), 0);
+    return open_datum(cursor, topic_schema(cursor, chunk->key, chunk->key_size, err), 0);
 }
 
 static int open_bare(nj_cursor *cursor, nj_error *err)

@@ -285,6 +285,8 @@ void nj_decoder_free(nj_decoder *d)
             nj_schema_drop(s);
         }
     nj_json_kinds_free(d->json);
+    for (uint32_t m = 0; d->highest && m < d->n_maps; m++) nj_schema_drop(d->highest[m]);
+    free(d->highest);
     nj_schema_drop(d->newest);
     nj_schema_drop(d->bare);
     while (d->n_ids) nj_decoder_forget_id(d);

@@ -59,9 +59,10 @@ struct nj_decoder {
     nj_registry *registry;
     nj_id *id[NJ_IDS]; /* max_schemas at most, the oldest goes */
     uint32_t n_ids;
-    const nj_schema *newest; /* last one that came by id: what a new one is compared with */
+    const nj_schema *newest;    /* last one that came by id: what a new one is compared with */
     struct nj_json_kinds *json; /* json_packets.h; has its own lock */
-    const nj_schema *bare;   /* for bare datums; NULL = none given */
+    const nj_schema **highest;  /* [n_maps] of those that came without an id: of the highest major version */
+    const nj_schema *bare;      /* for bare datums; NULL = none given */
 };
 
 /* One share more, and one less; NULL: no-op. Any thread, also without a decoder. */
@@ -79,7 +80,11 @@ const nj_schema *nj_decoder_by_guid(nj_decoder *decoder, const uint8_t guid[16],
 /* ids.c: the oldest id, under the lock; it is fetched again when it comes again. */
 void nj_decoder_forget_id(nj_decoder *decoder);
 /* Warns, field by field, how a schema differs from the one before. */
+/* id 0: it came without one. */
 void nj_schema_report_change(uint32_t id, const nj_schema *before, const nj_schema *now);
+/* A topic's packets have this schema, which came without an id: a higher major version than before is
+ * reported, with the fields that differ. */
+void nj_decoder_note_version(nj_decoder *decoder, const nj_schema *schema);
 /* The plan for a layout, compiled at the first call; the layout must live as long as the decoder. */
 const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout, nj_error *err);
 

@@ -188,6 +188,11 @@ static void close_kafka(nj_source *source)
     nj_partitions_free(&s->partitions);
     if (s->at_start) rd_kafka_topic_partition_list_destroy(s->at_start);
     nj_kafka_target_free(&s->target);
+    for (uint32_t i = 0; i < s->n_transfers; i++) {
+        free(s->transfer[i].topic);
+        free(s->transfer[i].schema);
+    }
+    free(s->transfer);
     free(s->display);
     free(s->cluster);
     free(s);

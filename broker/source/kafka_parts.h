@@ -44,6 +44,12 @@ typedef struct kafka_source {
     int64_t n_handed;
     uint64_t stale_acks; /* __atomic */
     nj_fetch fetch;
+    struct transfer {
+        char *topic, *schema; /* schema NULL: none was found */
+        size_t size;
+        int64_t asked_ns;
+    } * transfer; /* [n_transfers] topics of Fink's data transfer */
+    uint32_t n_transfers;
     nj_skipped skipped; /* null and empty payloads */
     int refusals;
     nj_error fatal;      /* text[0] set: the next call of next() ends with it */
@@ -77,6 +83,12 @@ void nj_kafka_finish(nj_source *source);
 bool nj_kafka_is_spoilt(rd_kafka_resp_err_t error);
 /* The first offset behind a batch that cannot be unpacked, which holds `offset`; -1: it was not found. */
 int64_t nj_kafka_behind(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t offset);
+
+/* kafka_schema.c: Fink's data transfer, ftransfer_... and ftransfer_..._schema */
+bool nj_kafka_is_transfer(const char *topic);
+bool nj_kafka_is_schema_topic(const char *topic);
+/* The key of the first message of TOPIC_schema that may be a schema; the caller frees it. NULL: none came. */
+char *nj_kafka_schema_of(rd_kafka_t *of, const char *topic, size_t *size);
 
 /* kafka_watch.c: a thread that asks the brokers where partitions begin and end */
 typedef struct nj_kafka_watch nj_kafka_watch;

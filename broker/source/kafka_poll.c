@@ -61,6 +61,48 @@ static nj_chunk *copy_message(nj_partition *p, const rd_kafka_message_t *m)
     return c;
 }
 
+/* The schema of a topic of Fink's data transfer; asked for at its first message, and again after a minute
+ * when it was not there. */
+static const struct transfer *transfer_of(kafka_source *s, const char *topic)
+{
+    struct transfer *t = NULL;
+    for (uint32_t i = 0; i < s->n_transfers && !t; i++)
+        if (!strcmp(s->transfer[i].topic, topic)) t = &s->transfer[i];
+    if (!t) {
+        struct transfer *more = realloc(s->transfer, (s->n_transfers + 1) * sizeof *more);
+        char *name = strdup(topic);
+        if (more) s->transfer = more;
+        if (!more || !name) return free(name), NULL;
+        t = &more[s->n_transfers++];
+        *t = (struct transfer){ .topic = name };
+    }
+    if (t->schema || (t->asked_ns && nj_now_ns() - t->asked_ns < MINUTE_NS)) return t;
+    t->schema = nj_kafka_schema_of(s->rk, topic, &t->size);
+    t->asked_ns = nj_now_ns();
+    if (t->schema)
+        nj_log(NJ_LOG_INFO, "%s: the schema of %s is the key of a message in %s_schema (%zu bytes)",
+               s->display, topic, topic, t->size);
+    else
+        nj_log(NJ_LOG_WARN, "%s: no message of %s_schema has a schema as its key", s->display, topic);
+    return t;
+}
+
+/* A bare datum gets the schema of its topic as its key. -1: out of memory. */
+static int add_schema(kafka_source *s, nj_partition *p, nj_chunk *c)
+{
+    if (!nj_kafka_is_transfer(p->topic) || c->key || (c->size >= 4 && !memcmp(c->bytes, "Obj\1", 4)))
+        return 0;
+    const struct transfer *t = transfer_of(s, p->topic);
+    if (!t) return -1;
+    if (!t->schema) return (c->fault = strdup("its topic's schema was not found in TOPIC_schema")) ? 0 : -1;
+    c->key = malloc(t->size);
+    if (!c->key) return -1;
+    memcpy(c->key, t->schema, t->size);
+    c->key_size = t->size;
+    c->framing = NJ_FRAME_KEYED;
+    return 0;
+}
+
 static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_message_t *m)
 {
     nj_chunk *c = copy_message(p, m);
@@ -74,6 +116,10 @@ static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_mess
         }
         memcpy(c->key, m->key, m->key_len);
         c->key_size = m->key_len;
+    }
+    if (add_schema(s, p, c)) {
+        nj_chunk_drop(c);
+        return NULL;
     }
     rd_kafka_timestamp_type_t type;
     int64_t published = rd_kafka_message_timestamp(m, &type);
@@ -133,7 +179,7 @@ static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
         p->reached = 1;
         return NULL;
     }
-    if (!m->payload || !m->len) {
+    if (!m->payload || !m->len || nj_kafka_is_schema_topic(p->topic)) {
         char where[512];
         snprintf(where, sizeof where, "%s offset %" PRId64, p->stream->name, m->offset);
         nj_skipped_add(&s->skipped, where, 1);

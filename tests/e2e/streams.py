@@ -382,6 +382,57 @@ def avro(name, record, packet, want, args, topic, server):
         ok(again == got, f"{name}: the same row from the topic", (again, got, r.stderr))
 
 
+def transfer(server):
+    """Fink's data transfer: bare datums, and the schema as the key of a message in another topic."""
+    alert = lsst_alert()
+    schema = fastavro.parse_schema({**type_of(alert, "alert"), "name": "lsst.v11_0.alert"})
+    schema.pop("__fastavro_parsed__", None), schema.pop("__named_schemas", None)
+    datum = io.BytesIO()
+    fastavro.schemaless_writer(datum, schema, alert)
+    name = "ftransfer_lsst_2026-11-29_1"
+    for topic in (name, name + "_schema"):
+        server.topic(topic)
+    server.send(name, [(datum.getvalue(), None, []) for _ in range(3)])
+    server.send(name + "_schema", [(b"x", json.dumps(schema).encode(), [])])
+    for k, topic in enumerate([name, "^ftransfer_.*"]):
+        source = f"kafka://{server.server}/{topic}?group=transfer{k}&from=earliest&until=end"
+        r, got = run(source)
+        ok(r.returncode == 0, f"data transfer, {topic}: a run", r.stderr)
+        ok([x["candid"] for x in got] == [ID] * 3, f"data transfer, {topic}: the rows", (got, r.stderr))
+        ok(
+            "the key of a message in " + name in r.stderr,
+            f"data transfer, {topic}: the schema is found",
+            r.stderr,
+        )
+        ok("0 dead" in r.stdout, f"data transfer, {topic}: and is no alert itself", r.stdout)
+
+
+def new_version(server):
+    """A topic whose packets carry their schema gets a new major version: reported once, and read."""
+    messages = []
+    for version, more in [
+        ("v11_0", {}),
+        ("v12_0", {"mood": "new"}),
+        ("v11_0", {}),
+        ("v12_0", {"mood": "new"}),
+    ]:
+        alert = lsst_alert()
+        alert["diaSource"].update(more)
+        alert.pop("prvDiaSources")
+        out = io.BytesIO()
+        fastavro.writer(out, {**type_of(alert, "alert"), "name": f"lsst.{version}.alert"}, [alert])
+        messages.append((out.getvalue(), None, []))
+    server.topic("fink_new_lsst")
+    server.send("fink_new_lsst", messages)
+    r, got = run(f"kafka://{server.server}/fink_new_lsst?group=v12&from=earliest&until=end", "-j", "1")
+    ok([x["candid"] for x in got] == [ID] * 4, "a new major version: all are read", (got, r.stderr))
+    said = [
+        line for line in r.stderr.splitlines() if "a new schema: lsst.v12_0.alert; against lsst.v11_0" in line
+    ]
+    ok(len(said) == 1, "a new major version: reported once", r.stderr)
+    ok("+ diaSource.mood (null or string)" in r.stderr, "a new major version: with the difference", r.stderr)
+
+
 def roman():
     for version, time, sign, exposure, template in [
         ("v00_02", "midpointMjd", ("isNegative", True), "expId", "cutoutReference"),
@@ -499,6 +550,8 @@ with Folder(), MockBroker(partitions=1) as mock:
     hopskotch(mock)
     notices(mock)
     babamul(mock)
+    transfer(mock)
+    new_version(mock)
     roman()
     strictness()
     keys()
