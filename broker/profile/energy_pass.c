@@ -119,7 +119,11 @@ int nj_energy_pass_run(nj_energy_pass *e, nj_replay *r, nj_settings *settings, n
                                    .seed = 1,
                                    .run = run_one,
                                    .opaque = &x };
+        e->before = nj_cpu_state_now();
+        e->pinned = nj_pin(r);
         rc = nj_ab_measure(&e->ab, &ab, err);
+        if (e->pinned) nj_unpin(r);
+        e->after = nj_cpu_state_now();
         if (x.last.kind && nj_energy_is_read(&x.last)) {
             snprintf(e->kind, sizeof e->kind, "%s", x.last.kind);
             snprintf(e->source, sizeof e->source, "%s", x.last.source);

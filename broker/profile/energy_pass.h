@@ -9,6 +9,7 @@
 #include "../measure/energy_ab.h"
 #include "../measure/energy_parts.h"
 #include "../measure/volume.h"
+#include "quiet.h"
 #include "replay.h"
 
 typedef struct nj_energy_pass_options {
@@ -24,6 +25,8 @@ typedef struct nj_energy_pass {
     char hint[400];
     uint32_t threads;
     double cpus, run_s;
+    bool pinned;
+    nj_cpu_state before, after;
     nj_carbon carbon; /* texts in the arena of the profile, or static */
     nj_volume volume;
     nj_energy_part part[NJ_PARTS];

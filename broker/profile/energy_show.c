@@ -60,6 +60,12 @@ void nj_energy_pass_table(const nj_energy_pass *e, FILE *to)
         fprintf(
             to,
             "  A model of the CPU's load: it sees CPU time, neither the kind of instructions nor memory.\n");
+    if (!e->pinned) fprintf(to, "  The threads are not pinned: fewer CPUs than threads, or it is refused.\n");
+    if (*e->before.governor)
+        fprintf(to, "  governor %s, SMT %s, turbo %s, %.0f to %.0f C\n", e->before.governor, e->before.smt,
+                e->before.turbo, e->before.celsius, e->after.celsius);
+    if (strcmp(e->before.governor, e->after.governor))
+        fprintf(to, "  WARNING: the governor changed meanwhile to %s\n", e->after.governor);
     fprintf(to, "  %.4g W at rest, %.4g W with the module; %s alerts/s, %.3g core-ms each\n", ab->rest_watt,
             ab->on_watt, nj_format_si(t[0], ab->alerts_per_s), 1e3 * ab->core_s_per_alert);
     if (!(ab->alerts_per_s > 0)) return;
@@ -101,6 +107,11 @@ static void reading_json(nj_json *j, const char *name, const nj_ab_reading *r)
 
 static const char *const verdict_name[] = { "refused", "too_few", "above", "below", "not_distinguishable" };
 
+static const char *word(const char *text)
+{
+    return *text ? text : NULL;
+}
+
 void nj_energy_pass_json(const nj_energy_pass *e, nj_json *j)
 {
     char words[256];
@@ -112,7 +123,10 @@ void nj_energy_pass_json(const nj_energy_pass *e, nj_json *j)
         nj_json_put(j, "watt=%g low=%g high=%g rest_watt=%g on_watt=%g alerts_per_s=%g core_s_per_alert=%g",
                     ab->watt, ab->low, ab->high, ab->rest_watt, ab->on_watt, ab->alerts_per_s,
                     ab->core_s_per_alert);
-        nj_json_put(j, "threads=%u cpus=%g", e->threads, e->cpus);
+        nj_json_put(j, "threads=%u cpus=%g pinned=%hhd", e->threads, e->cpus, e->pinned);
+        nj_json_put(j, "governor=%s smt=%s turbo=%s celsius_before=%g celsius_after=%g",
+                    word(e->before.governor), word(e->before.smt), word(e->before.turbo), e->before.celsius,
+                    e->after.celsius);
         nj_json_open(j, "pairs", '[');
         for (uint32_t i = 0; i < ab->n; i++) {
             nj_json_open(j, NULL, '{');

@@ -102,13 +102,28 @@ def on_tree(name, *more):
     return out, report(f"{name}.json")["energy_ab"]
 
 
+def cpu_state():
+    """What the tree says of its processor."""
+    for path, text in (
+        ("cpu0/cpufreq/scaling_governor", "powersave"),
+        ("smt/active", "1"),
+        ("cpufreq/boost", "0"),
+    ):
+        os.makedirs(os.path.dirname(f"sys/devices/system/cpu/{path}"), exist_ok=True)
+        with open(f"sys/devices/system/cpu/{path}", "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+
+
 def loads():
+    cpu_state()
     for name in WORKS:
         out, e = on_tree(name, "--html", f"{name}.html")
         ok(e["tier"] == "rapl", f"{name}: by RAPL", e["tier"])
         ok(len(e["pairs"]) >= 9, f"{name}: nine pairs and more", len(e["pairs"]))
         ok(len(e["parts"]) == 7, f"{name}: seven parts", e["parts"])
         ok("Where it goes" in out, f"{name}: the parts are in the table", out)
+        state = [e[k] for k in ("governor", "smt", "turbo")]
+        ok(state == ["powersave", "on", "off"], f"{name}: with the state of the processor", state)
         first = sum(p["on_first"] for p in e["pairs"])
         ok(0 < first < len(e["pairs"]), f"{name}: each comes first now and then", first)
     with open("spin.html", encoding="utf-8") as page:
