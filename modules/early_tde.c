@@ -9,8 +9,9 @@
  *   earlier one by 2 sigma, or a weighted line rises by 3; and no point lies above the last, or above its
  *   successor, by 1 sigma. A limit takes part when it is earlier than 1 d before the first detection and
  *   not above the lowest detection of its band; its standard deviation is a fifth of it.
- * Notes: SIMBAD's label is left to the clause that uses these columns. History is the packet's own;
- *   upstream adds 30 months of its database. A detection whose sign the packet gives as "0" is negative
+ * Notes: SIMBAD's label is left to the clause that uses these columns. Upstream adds 30 months of its
+ *   database to the packet's history: `nightjar objects` does so with stored alerts, and the two cuts on what
+ *   was there more than 100 days ago then count. A detection whose sign the packet gives as "0" is negative
  *   here and positive there. Upstream keeps an alert also when a tenth of 1000 random fits are of the
  *   class; here the best fit decides. r_chisq is the reference's: half the chi^2, with the barrier of the
  *   bounds, per degree of freedom.
@@ -51,7 +52,9 @@ enum {
     CUTS,
     P_NUCLEAR,
     P_BROAD,
-    CANDIDATE
+    CANDIDATE,
+    N_BEFORE,
+    N_NEGATIVE_BEFORE
 };
 enum { G = 1, R = 2, BANDS = 2, PARAMETERS = 4, FORESTS = 2 };
 static const double window_d = 100, least_latitude_deg = 20, before_first_d = 1;
@@ -90,6 +93,11 @@ static bool is_detection(const nj_work *w, uint32_t row, uint32_t i)
     return isfinite(mag) && isfinite(err) && err > 0 && isfinite(nj_f64_series(w, LC_JD, row)[i]);
 }
 
+static double age_of(const nj_work *w, uint32_t row, uint32_t i)
+{
+    return nj_f64_of(w, JD, row) - nj_f64_series(w, LC_JD, row)[i];
+}
+
 static double flux_of(const nj_work *w, uint32_t row, uint32_t i)
 {
     const double f = nj_fluxcal_of_mag(nj_f64_series(w, LC_MAG, row)[i]);
@@ -123,7 +131,7 @@ static void band_trend(const nj_work *w, uint32_t row, int32_t band, double *wor
     double *t = work, *f = t + n_all, *e = f + n_all;
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_all; i++) {
-        if (bands[i] != band || !is_detection(w, row, i)) continue;
+        if (bands[i] != band || !is_detection(w, row, i) || age_of(w, row, i) >= window_d) continue;
         t[n] = nj_f64_series(w, LC_JD, row)[i];
         f[n] = flux_of(w, row, i);
         e[n++] = flux_err_of(w, row, i);
@@ -140,10 +148,16 @@ static bool prefilter(const conf *c, const nj_work *w, uint32_t row, double *wor
 {
     const uint32_t n = nj_points(w, LC_JD, row);
     const int32_t *band = nj_i32_series(w, LC_BAND, row);
-    int32_t count[4] = { 0 };
+    int32_t count[4] = { 0 }, before = 0, negative_before = 0;
     enum { ALL, NEGATIVE };
     for (uint32_t i = 0; i < n; i++) {
         if (!is_detection(w, row, i)) continue;
+        const double age = age_of(w, row, i);
+        if (age >= window_d) { /* a merged history alone is so long */
+            before += age < 2 * window_d && (band[i] == G || band[i] == R);
+            negative_before += is_negative(w, row, i) && (band[i] == G || band[i] == R);
+            continue;
+        }
         count[ALL]++;
         count[NEGATIVE] += is_negative(w, row, i);
         if (band[i] == G || band[i] == R) count[1 + band[i]]++;
@@ -154,6 +168,8 @@ static bool prefilter(const conf *c, const nj_work *w, uint32_t row, double *wor
                         fabs(nj_f64_of(w, GAL_B, row)) >= least_latitude_deg && rises && !decays &&
                         nj_i32_of(w, ROID, row) != 3;
     for (uint32_t k = 0; k < 4; k++) nj_put_i32(w, N_DETECTIONS + k, row, count[k]);
+    nj_put_i32(w, N_BEFORE, row, before);
+    nj_put_i32(w, N_NEGATIVE_BEFORE, row, negative_before);
     nj_put_u8(w, IS_RISING, row, rises && !decays);
     nj_put_u8(w, PREFILTER, row, passes);
     return passes;
@@ -163,7 +179,7 @@ static bool prefilter(const conf *c, const nj_work *w, uint32_t row, double *wor
 
 static bool in_window(const nj_work *w, uint32_t row, uint32_t i)
 {
-    const double age = nj_f64_of(w, JD, row) - nj_f64_series(w, LC_JD, row)[i];
+    const double age = age_of(w, row, i);
     const int32_t band = nj_i32_series(w, LC_BAND, row)[i];
     return age >= 0 && age < window_d && (band == G || band == R);
 }
@@ -260,7 +276,9 @@ static const char *cuts(const nj_work *w, uint32_t row)
                 { !(when >= -10), "early" },
                 { when > 1, "late" },
                 { !(value(w, SNR_RISE_TIME, row) >= 1.5), "snr_rise_time" },
-                { !(value(w, SNR_TEMPERATURE, row) >= 1.5), "snr_temperature" } };
+                { !(value(w, SNR_TEMPERATURE, row) >= 1.5), "snr_temperature" },
+                { ((const int32_t *)w->out[N_BEFORE])[row] > 0, "detected_before" },
+                { ((const int32_t *)w->out[N_NEGATIVE_BEFORE])[row] > 1, "negative_before" } };
     char text[128];
     int n = 0;
     text[0] = 0;
@@ -393,13 +411,9 @@ static void thread_close(const void *self, void *thread)
     {                                                                                                        \
         name, NJ_I32, 1, -1, "1", 0, INT32_MAX, NAN, 0, doc                                                  \
     }
-#define FLAG(name, doc)                                                                                      \
+#define UNIT(name, type, doc)                                                                                \
     {                                                                                                        \
-        name, NJ_U8, 1, -1, "1", 0, 1, NAN, 0, doc                                                           \
-    }
-#define SCORE(name, doc)                                                                                     \
-    {                                                                                                        \
-        name, NJ_F64, 1, -1, "1", 0, 1, NAN, 0, doc                                                          \
+        name, type, 1, -1, "1", 0, 1, NAN, 0, doc                                                            \
     }
 
 NJ_MODULE(early_tde) = {
@@ -423,12 +437,12 @@ NJ_MODULE(early_tde) = {
                                 { 0 } },
     .gives =
         (const nj_give[]){
-            COUNT("n_detections", "detections in the packet"),
+            COUNT("n_detections", "detections of the last 100 days"),
             COUNT("n_negative", "of them negative ones"),
             COUNT("n_g", "of them in g"),
             COUNT("n_r", "of them in r"),
-            FLAG("is_rising", "1: rises in a band and decays in none"),
-            FLAG("prefilter", "1: passes the cuts before the fit (the paragraph of the module has them)"),
+            UNIT("is_rising", NJ_U8, "1: rises in a band and decays in none"),
+            UNIT("prefilter", NJ_U8, "1: passes the cuts before the fit"),
             COUNT("n_fit", "points of the fit, limits among them; none when cut before"),
             COUNT("n_upper", "limits among them; none when cut before"),
             NUMBER("reference_time", "d", "middle of the rise; none when cut or not fitted, as all below"),
@@ -442,7 +456,7 @@ NJ_MODULE(early_tde) = {
             NUMBER("r_chisq", "1", "half the chi^2 per degree of freedom, as the reference's cut takes it"),
             NUMBER("chi2_dof", "1", "the usual chi^2 per degree of freedom"),
             NUMBER("objective", "1", "what the fit minimises: half the chi^2, and the barrier of the bounds"),
-            FLAG("converged", "1: the fit ended by itself"),
+            UNIT("converged", NJ_U8, "1: the fit ended by itself"),
             COUNT("n_starts", "starts that were tried"),
             NUMBER("rel_reference_time", "d", "reference_time minus the alert's time"),
             NUMBER("norm_rel_reference_time", "1", "that in units of rise_time"),
@@ -453,11 +467,13 @@ NJ_MODULE(early_tde) = {
             { "cuts", NJ_STR, 1, -1, "1", 0, 0, NAN, 0,
               "cuts that the fit fails, joined by +: r_chisq (above 10), e_reference_time (above 100 d), "
               "early and late (norm_rel_reference_time outside -10 to 1), snr_rise_time, snr_temperature "
-              "(below 1.5); empty: none" },
-            SCORE("p_nuclear", "probability of an event in a nucleus; none without the model or a fit"),
-            SCORE("p_broad", "probability without regard to the place; none without the model or a fit"),
+              "(below 1.5), detected_before (n_before above 0), negative_before (above 1); empty: none" },
+            UNIT("p_nuclear", NJ_F64, "probability in a nucleus; none without model or fit"),
+            UNIT("p_broad", NJ_F64, "probability at any place; none without model or fit"),
             { "candidate", NJ_U8, 1, -1, "1", 0, 1, 0.5, 0,
               "1: passes all cuts, and both probabilities are above 0.5; none without the model or a fit" },
+            COUNT("n_before", "detections in the 100 days before those; packets do not reach so far"),
+            COUNT("n_negative_before", "negative detections at any time before those"),
             { 0 } },
     .params =
         (const nj_param[]){
