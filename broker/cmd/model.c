@@ -1,11 +1,12 @@
-/* model.c - `nightjar model check DIR` and `info DIR`: what a model folder contains, and whether its golden
- * rows pass. */
+/* model.c - `nightjar model check DIR`, `info DIR`, `new FILE.onnx`: what a model folder contains, whether
+ * its golden rows pass, and a folder for an ONNX file of any origin. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../graph/services.h"
+#include "../model/new.h"
 #include "command.h"
 #include "nightjar/model.h"
 
@@ -145,12 +146,43 @@ static const nj_command info_command = {
     .exits = exits,
 };
 
+#define NEW(x) offsetof(nj_new_model, x)
+
+static const nj_option new_table[] = {
+    { "output", 'o', NJ_OPTION_TEXT, NEW(folder), "DIR", .doc = "the folder, which must not be there yet" },
+    { "features", 0, NJ_OPTION_TEXT, NEW(features), "LIST",
+      .doc = "names or expressions of the features, in the model's order, with commas" },
+    { "golden", 0, NJ_OPTION_TEXT, NEW(golden), "ROWS.csv",
+      .doc = "a header, then rows: the features, then what the framework's own predict says; without it this "
+             "program's own answers to made rows" },
+    { "name", 0, NJ_OPTION_TEXT, NEW(name), "NAME", .doc = "the model's name; without it the folder's" },
+    { "licence", 0, NJ_OPTION_TEXT, NEW(licence), "TEXT", .doc = "of the model" },
+    { "tolerance", 0, NJ_OPTION_F64, NEW(tolerance), "X", "1e-6", 1e-300, 1e300,
+      .doc = "largest accepted difference from a golden output" },
+    { 0 }
+};
+
+static int new_model(int argc, char **argv);
+
+static const nj_command new_command = {
+    .name = "new",
+    .usage = "new FILE.onnx -o DIR --features LIST [--golden ROWS.csv]",
+    .summary = "a folder with manifest and golden rows for an ONNX file",
+    .main = new_model,
+    .options = { new_table },
+    .arguments =
+        (const nj_meaning[]){ { "FILE.onnx", "a model of one input [N, features], or of stamps" }, { 0 } },
+    .exits =
+        (const nj_meaning[]){ { "1", "wrong usage, or the file or its rows do not fit; no folder is left" },
+                              { 0 } },
+};
+
 NJ_COMMAND(model) = {
     .name = "model",
-    .usage = "model check|info DIR...",
-    .summary = "golden rows, hash and contents of model folders",
+    .usage = "model check|info DIR..., model new FILE.onnx",
+    .summary = "golden rows, hash and contents of model folders; new ones for ONNX files",
     .main = model,
-    .verbs = (const nj_command *const[]){ &check_command, &info_command, NULL },
+    .verbs = (const nj_command *const[]){ &check_command, &info_command, &new_command, NULL },
 };
 
 static int all(const nj_command *c, int argc, char **argv, int with_info)
@@ -180,4 +212,32 @@ static int info(int argc, char **argv)
 static int model(int argc, char **argv)
 {
     return nj_command_verb(&nj_command_model, argc, argv);
+}
+
+static int new_model(int argc, char **argv)
+{
+    const nj_model_service *service = nj_service(NJ_MODEL_SERVICE, 1);
+    const nj_model_options how = { .size = sizeof how };
+    files f = { 0 };
+    const nj_host host = {
+        .abi = NJ_ABI, .size = sizeof host, .opaque = &f, .log = log_line, .data = read_data
+    };
+    nj_new_model o = { 0 };
+    nj_words words;
+    nj_error err = { "" };
+    bool own_rows = false;
+    int bad = nj_command_parse(&new_command, &o, argc, argv, &words, &err);
+    if (!bad && (words.n != 1 || !o.folder)) bad = nj_fail(&err, "expected FILE.onnx and -o DIR");
+    if (!bad) bad = nj_model_new(&o, words.item[0], service, &host, &own_rows, &err);
+    for (int i = 0; i < f.n; i++) free(f.bytes[i]);
+    if (!bad && one_model(service, o.folder, &how, 1)) {
+        nj_model_new_remove(o.folder);
+        bad = nj_fail(&err, "%s: it is refused, so no folder is left", o.folder);
+    }
+    if (bad) return fprintf(stderr, "nightjar model new: %s\n", err.text), NJ_EXIT_USAGE;
+    if (own_rows)
+        fprintf(stderr, "note: the golden rows are this program's own answers: they show that it stays the "
+                        "same, not that it is right; --golden has those of the framework\n");
+    printf("[module.NAME]\nkind = model\nmodel = %s\n", o.folder);
+    return NJ_EXIT_OK;
 }
