@@ -32,14 +32,14 @@ static const char *two(char text[24], double value)
 static void part_row(const nj_energy_pass *e, const char *name, const nj_valued *joule,
                      const nj_valued *grams, FILE *to)
 {
-    char t[8][24];
+    char t[5][24], band[64] = "";
     const nj_volume *v = &e->volume;
-    fprintf(to, "%26s %10s [%s, %s]%*s %10s %10s %10s %10s  %s\n", name, two(t[0], joule->value),
-            two(t[1], joule->low), two(t[2], joule->high),
-            (int)fmax(0, 14 - (double)strlen(t[1]) - (double)strlen(t[2])), "",
-            two(t[3], joule->value * v->per_exposure), two(t[4], joule->value * v->per_night / 3.6e6),
-            two(t[5], saturated(e, grams->value)), two(t[6], of_survey(e, grams->value)),
-            isfinite(joule->value) ? joule->kind : grams->kind);
+    if (isfinite(joule->value))
+        snprintf(band, sizeof band, "[%s, %s]", two(t[0], joule->low), two(t[1], joule->high));
+    fprintf(to, "%26s %10s %-22s", name, two(t[0], joule->value), band);
+    fprintf(to, " %10s %10s %10s %10s  %s\n", two(t[0], joule->value * v->per_exposure),
+            two(t[1], joule->value * v->per_night / 3.6e6), two(t[2], saturated(e, grams->value)),
+            two(t[3], of_survey(e, grams->value)), isfinite(joule->value) ? joule->kind : grams->kind);
 }
 
 void nj_energy_pass_table(const nj_energy_pass *e, FILE *to)
@@ -73,7 +73,7 @@ void nj_energy_pass_table(const nj_energy_pass *e, FILE *to)
     fprintf(
         to, "\nWhere it goes (%u of %.0f CPUs reserved; %s: %g alerts an exposure, %g a night, %g nights):\n",
         e->threads, e->cpus, e->volume.name, e->volume.per_exposure, e->volume.per_night, e->volume.nights);
-    fprintf(to, "%26s %10s %-21s %10s %10s %10s %10s\n", "", "J/alert", "", "J/exposure", "kWh/night",
+    fprintf(to, "%26s %10s %-22s %10s %10s %10s %10s\n", "", "J/alert", "", "J/exposure", "kWh/night",
             "kg/yr busy", "kg/yr");
     for (int i = 0; i < NJ_PARTS; i++) {
         const nj_energy_part *p = &e->part[i];

@@ -190,9 +190,10 @@ static void count_variable(const counting *c, int v, const double *plain, double
         int64_t begin = nj_now_ns();
         if (count_with(c, &(nj_hits_more){ call_once, &o }, &now, &err)) {
             bool none = strstr(err.text, "the module ") != NULL; /* said with the times */
+            if (strstr(err.text, "it crashed")) s->of[v].crashed = variable[v].size[k];
             if (!none)
                 snprintf(s->no_counts, sizeof s->no_counts, "%u %s: %.200s", variable[v].size[k],
-                         variable[v].unit, err.text);
+                         v == NJ_SCALED_PIXELS ? "pixels a side" : variable[v].unit, err.text);
             return;
         }
         take_lines(s, v, k, &now, plain, before);
@@ -334,8 +335,10 @@ static int time_variable(timing *t, int v, double seconds, nj_error *err)
     int rc = 0;
     if ((to->none = nothing_to_scale(t->r, v))) return 0;
     if (pick_rows(t->r, &t->picks, err)) return -1;
-    for (uint32_t k = 0; variable[v].size[k] && !to->slow && rc >= 0; k++)
+    for (uint32_t k = 0; variable[v].size[k] && !to->slow && rc >= 0; k++) {
+        if (to->crashed && variable[v].size[k] >= to->crashed) break; /* it would take this process along */
         rc = ready(t, v, variable[v].size[k], err);
+    }
     t->ns = calloc(2 * (size_t)MOST_ROUNDS * NJ_SCALED_SIZES, sizeof *t->ns);
     if (rc < 0 || !t->ns) return rc < 0 ? -1 : nj_fail(err, "out of memory");
     t->instructions = t->ns + (size_t)MOST_ROUNDS * NJ_SCALED_SIZES;
@@ -349,6 +352,7 @@ static int time_variable(timing *t, int v, double seconds, nj_error *err)
     fit_times(t, v);
     if (to->time.kind == NJ_SCALING_UNKNOWN)
         to->none = to->n_sizes >= 4 ? "the times scatter too much"
+                   : to->crashed    ? "the module crashes too early"
                    : to->refused    ? "the module answers too few of the sizes"
                                     : "too few sizes";
     return 0;

@@ -26,7 +26,8 @@ typedef struct nj_scaled {
     uint32_t
         refused; /* sizes that the module answered no alert of, though it answers the alerts as they are */
     uint32_t unanswered[NJ_SCALED_SIZES]; /* those sizes */
-    uint32_t slow; /* the first size that was left out because it would take too long; 0 */
+    uint32_t slow;    /* the first size that was left out because it would take too long; 0 */
+    uint32_t crashed; /* the first size at which the instrumented module crashed, which ends the series; 0 */
     nj_scaling time, by_instructions;
 } nj_scaled;
 

@@ -26,6 +26,9 @@ static void notes(const nj_scaled *s, int v, char text[256])
     if (s->refused)
         at += snprintf(text + at, 256 - (size_t)at, v == NJ_SCALED_PIXELS ? " pixels a side; " : "; ");
     if (s->slow) at += snprintf(text + at, 256 - (size_t)at, "from %u on a call takes over 0.5 s; ", s->slow);
+    if (s->crashed && at < 200)
+        at += snprintf(text + at, 256 - (size_t)at, "CRASHES at %u%s; ", s->crashed,
+                       v == NJ_SCALED_PIXELS ? " pixels a side" : "");
     if (at >= 2) text[at - 2] = 0;
 }
 

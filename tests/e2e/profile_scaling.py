@@ -161,6 +161,17 @@ def one_size():
     ok("no alert is answered at 16" in v["stamp pixels"]["left_out"], "those are named", v["stamp pixels"])
 
 
+def crashes():
+    """A module that cannot take long histories: found by the process that counts, before one that times."""
+    source = grows().replace("grows", "short_only")
+    source = source.replace("fixed();", "fixed(); if (n > 300) __builtin_trap();")
+    r, s = profile("short_only", source)
+    v = {x["name"]: x for x in s["variables"]}["history points"]
+    ok(v["left_out"] == "CRASHES at 512", "the size at which it crashes is named", v)
+    ok(v["size"][-1] == 256, "the sizes below it are measured", v["size"])
+    ok("512 points: the counting pass failed: it crashed" in s["no_counts"], "and why lines are missing", s)
+
+
 def nothing():
     write("none.c", GROWS.replace("ONLY", "0").replace("PAIRS(", "pairs("))
     r = nightjar(
@@ -229,5 +240,6 @@ with Folder():
     toy()
     catalogue()
     one_size()
+    crashes()
     nothing()
 done()
