@@ -14,6 +14,7 @@
 #include "../avro/decoder.h"
 #include "../image/hdu.h"
 #include "../engine/feed.h"
+#include "../source/classes.h"
 #include "../engine/reader.h"
 #include "../review/hostless_review.h"
 #include "../view/draw.h"
@@ -359,6 +360,8 @@ static const nj_option table[] = {
     { "record", 0, NJ_OPTION_I64, AT(record), "N", NULL, 0, INT64_MAX,
       .doc = "the N-th alert, counted from 0 (0)" },
     { "candid", 0, NJ_OPTION_I64, AT(candid), "ID", NULL, 0, INT64_MAX, .doc = "the alert of that candid" },
+    { "id", 0, NJ_OPTION_I64, AT(candid), "ID", NULL, 0, INT64_MAX,
+      .doc = "the same; an archive (-o archive:DIR) has an index and finds it at once" },
     { "stamps", 0, NJ_OPTION_TEXT, AT(prefix), "PREFIX",
       .doc = "also write PREFIX_science.png, ..., PREFIX_lightcurve.png" },
     { "hdu", 0, NJ_OPTION_TEXT, AT(hdus), "LIST",
@@ -422,6 +425,12 @@ static const char *unread(const options *o)
                          : NULL;
 }
 
+/* Of the whole archive; a question of its own is left alone. */
+static bool is_archive(const char *spec)
+{
+    return !strchr(spec, '?') && nj_source_stored.match(spec);
+}
+
 static int parse(int argc, char **argv, options *o, nj_error *err)
 {
     nj_words words;
@@ -436,6 +445,9 @@ static int parse(int argc, char **argv, options *o, nj_error *err)
         return nj_fail(err, "%s is for %s", other,
                        o->hostless ? "one alert, not for --hostless" : "--hostless -o DIR");
     o->by_candid = o->candid >= 0;
+    if (o->by_candid && is_archive(o->spec) &&
+        !(o->spec = nj_arena_printf(&o->arena, "%s?id=%lld", o->spec, (long long)o->candid)))
+        return nj_fail(err, "out of memory");
     if (o->record < 0) o->record = 0;
     return 0;
 }

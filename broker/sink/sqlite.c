@@ -16,49 +16,36 @@
 #include "file.h"
 #include "json.h"
 #include "packed.h"
+#include "sqlite_sink.h"
 #include "sqlite_waits.h"
 #include "waits.h"
 
 static nj_log_limit said; /* an output of several files says it for each */
 
-typedef struct sqlite_sink {
-    nj_sink base;
-    char *path;
-    nj_outfile file;   /* open for its lock, until SQLite has closed its own */
-    nj_sink_args args; /* run, configuration and mark live as long as the sink */
-    int64_t n_rows;
-    bool begun, open_transaction;
-    sqlite3 *db;
-    nj_wait wait;
-    sqlite3_stmt *insert;
-    nj_buffer text; /* arrays as JSON */
-    char **name;    /* [n_fields] of the table's columns: the keys, but where SQLite would take two for one */
-    uint32_t n_fields;
-} sqlite_sink;
-
-static int failed(const sqlite_sink *s, const char *doing, nj_error *err)
+int nj_sqlite_failed(const sqlite_sink *s, const char *doing, nj_error *err)
 {
     return nj_fail(err, "%s: %s: %s", s->path, doing, s->db ? sqlite3_errmsg(s->db) : "out of memory");
 }
 
-static int run(sqlite_sink *s, const char *sql, const char *doing, nj_error *err)
+int nj_sqlite_run(sqlite_sink *s, const char *sql, const char *doing, nj_error *err)
 {
-    int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? failed(s, doing, err) : 0;
+    int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? nj_sqlite_failed(s, doing, err) : 0;
     if (!rc) nj_wait_over(&s->wait, s->path);
     return rc;
 }
 
-static int close_sqlite(nj_sink *sink, nj_error *err)
+int nj_sqlite_close(nj_sink *sink, nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
     int rc = 0;
+    if (s->form->free) s->form->free(s);
     sqlite3_finalize(s->insert);
     s->insert = NULL;
     /* rows without their positions would come twice after --resume; after some errors SQLite has undone them
      * */
     if (s->open_transaction && !sqlite3_get_autocommit(s->db))
-        rc = run(s, s->args.run ? "ROLLBACK" : "COMMIT", "commit", err);
-    if (sqlite3_close(s->db) && !rc) rc = failed(s, "closing", err);
+        rc = nj_sqlite_run(s, s->args.run ? "ROLLBACK" : "COMMIT", "commit", err);
+    if (sqlite3_close(s->db) && !rc) rc = nj_sqlite_failed(s, "closing", err);
     nj_outfile_close(&s->file, !s->begun, NULL);
     nj_buffer_free(&s->text);
     for (uint32_t f = 0; s->name && f < s->n_fields; f++) free(s->name[f]);
@@ -77,20 +64,23 @@ static int wait_for_reader(void *sink, int n)
                         "another process has it open, and keeps it locked");
 }
 
-static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
+nj_sink *nj_sqlite_open(const nj_sink_args *args, const nj_sink_class *class, const nj_sqlite_form *form,
+                        nj_error *err)
 {
     sqlite_sink *s = calloc(1, sizeof *s);
     char journal[4096];
     if (!s) {
-        nj_fail(err, "sqlite: out of memory");
+        nj_fail(err, "%s: out of memory", class->scheme);
         return NULL;
     }
-    s->base.class = &nj_sink_sqlite;
+    s->base.class = class;
+    s->form = form;
+    snprintf(s->module, sizeof s->module, "sink.%s", class->scheme);
     s->path = strdup(args->target);
     s->file.fd = -1;
-    if (nj_packed_check(args->target, "sqlite", false, "a database is changed in place", err)) goto bad;
+    if (nj_packed_check(args->target, class->scheme, false, "a database is changed in place", err)) goto bad;
     if (!s->path) {
-        nj_fail(err, "sqlite: out of memory");
+        nj_fail(err, "%s: out of memory", class->scheme);
         goto bad;
     }
     s->args = *args;
@@ -108,21 +98,21 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
         unlink(journal);
     nj_sqlite_waits();
     if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) {
-        failed(s, "cannot be opened", err);
+        nj_sqlite_failed(s, "cannot be opened", err);
         goto bad;
     }
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_handler(s->db, wait_for_reader, s);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     /* a process that dies loses nothing with synchronous = OFF, a machine that dies may lose the file */
-    if (run(s,
-            args->disk ? "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL"
-                       : "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF",
-            "cannot be written", err))
+    if (nj_sqlite_run(s,
+                      args->disk ? "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL"
+                                 : "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF",
+                      "cannot be written", err))
         goto bad;
     return &s->base;
 bad:
-    close_sqlite(&s->base, NULL);
+    nj_sqlite_close(&s->base, NULL);
     return NULL;
 }
 
@@ -174,7 +164,7 @@ static int check_columns(sqlite_sink *s, const nj_field *field, uint32_t n_field
     uint32_t n = 0;
     int rc = 0, step;
     if (sqlite3_prepare_v2(s->db, "SELECT name FROM pragma_table_info('alerts')", -1, &q, NULL))
-        return failed(s, "is not a database that --append could continue", err);
+        return nj_sqlite_failed(s, "is not a database that --append could continue", err);
     while ((step = sqlite3_step(q)) == SQLITE_ROW && !rc) {
         const char *name = (const char *)sqlite3_column_text(q, 0);
         const char *ours = n < n_fields ? s->name[n] : NULL;
@@ -184,7 +174,7 @@ static int check_columns(sqlite_sink *s, const nj_field *field, uint32_t n_field
                          s->path, name ? name : "", ours ? ours : "none");
         n++;
     }
-    if (!rc && step != SQLITE_DONE) rc = failed(s, "cannot be read", err);
+    if (!rc && step != SQLITE_DONE) rc = nj_sqlite_failed(s, "cannot be read", err);
     if (!rc && n && n != n_fields)
         rc = nj_fail(err, "%s: lacks the column %s; --append needs the same columns", s->path, field[n].key);
     sqlite3_finalize(q);
@@ -206,17 +196,17 @@ static int create_tables(sqlite_sink *s, const nj_field *field, uint32_t n_field
                    "); CREATE TABLE columns(key TEXT PRIMARY KEY, type TEXT, unit TEXT, doc TEXT, name TEXT);"
                    "CREATE TABLE metadata(run INTEGER, key TEXT, value TEXT)");
     rc = sql.failed ? nj_fail(err, "%s: out of memory", s->path)
-                    : run(s, sql.data, "the tables cannot be made", err);
+                    : nj_sqlite_run(s, sql.data, "the tables cannot be made", err);
     nj_buffer_free(&sql);
     if (!rc && sqlite3_prepare_v2(s->db, "INSERT INTO columns VALUES(?, ?, ?, ?, ?)", -1, &q, NULL))
-        rc = failed(s, "columns", err);
+        rc = nj_sqlite_failed(s, "columns", err);
     for (uint32_t f = 0; f < n_fields && !rc; f++) {
         sqlite3_bind_text(q, 1, field[f].key, -1, SQLITE_STATIC);
         sqlite3_bind_text(q, 2, field[f].text ? "str" : nj_type_name(field[f].type), -1, SQLITE_STATIC);
         sqlite3_bind_text(q, 3, field[f].unit, -1, SQLITE_STATIC); /* NULL pointers bind NULL */
         sqlite3_bind_text(q, 4, field[f].doc, -1, SQLITE_STATIC);
         sqlite3_bind_text(q, 5, s->name[f], -1, SQLITE_STATIC);
-        if (sqlite3_step(q) != SQLITE_DONE) rc = failed(s, "columns", err);
+        if (sqlite3_step(q) != SQLITE_DONE) rc = nj_sqlite_failed(s, "columns", err);
         sqlite3_reset(q);
     }
     sqlite3_finalize(q);
@@ -229,31 +219,40 @@ static int write_metadata(sqlite_sink *s, const nj_metadata *metadata, nj_error 
     int rc = 0;
     sqlite3_int64 run_number = 1;
     if (sqlite3_prepare_v2(s->db, "SELECT 1 + coalesce(max(run), 0) FROM metadata", -1, &q, NULL))
-        return failed(s, "metadata", err);
+        return nj_sqlite_failed(s, "metadata", err);
     if (sqlite3_step(q) == SQLITE_ROW) run_number = sqlite3_column_int64(q, 0);
     sqlite3_finalize(q);
     if (sqlite3_prepare_v2(s->db, "INSERT INTO metadata VALUES(?, ?, ?)", -1, &q, NULL))
-        return failed(s, "metadata", err);
+        return nj_sqlite_failed(s, "metadata", err);
     for (; metadata && metadata->key && !rc; metadata++) {
         sqlite3_bind_int64(q, 1, run_number);
         sqlite3_bind_text(q, 2, metadata->key, -1, SQLITE_STATIC);
         sqlite3_bind_text(q, 3, metadata->value, -1, SQLITE_STATIC);
-        if (sqlite3_step(q) != SQLITE_DONE) rc = failed(s, "metadata", err);
+        if (sqlite3_step(q) != SQLITE_DONE) rc = nj_sqlite_failed(s, "metadata", err);
         sqlite3_reset(q);
     }
     sqlite3_finalize(q);
     return rc;
 }
 
-static int prepare_insert(sqlite_sink *s, uint32_t n_fields, nj_error *err)
+static int make(sqlite_sink *s, const nj_field *field, uint32_t n_fields, nj_error *err)
 {
+    if (n_fields == 0) return nj_fail(err, "%s: there are no columns to write", s->path);
+    if (name_columns(s, field, n_fields, err)) return -1;
+    int rc = check_columns(s, field, n_fields, err);
+    return rc == 1 ? create_tables(s, field, n_fields, err) : rc;
+}
+
+static int prepare_insert(sqlite_sink *s, nj_error *err)
+{
+    const uint32_t n_fields = s->n_fields;
     nj_buffer sql = { 0 };
     nj_buffer_text(&sql, "INSERT INTO alerts VALUES(");
     for (uint32_t f = 0; f < n_fields; f++) nj_buffer_text(&sql, f ? ",?" : "?");
     nj_buffer_text(&sql, ")");
     int rc = sql.failed ? nj_fail(err, "%s: out of memory", s->path) : 0;
     if (!rc && sqlite3_prepare_v3(s->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT, &s->insert, NULL))
-        rc = failed(s, "alerts", err);
+        rc = nj_sqlite_failed(s, "alerts", err);
     nj_buffer_free(&sql);
     return rc;
 }
@@ -271,10 +270,11 @@ static int put_journal(sqlite_sink *s, const nj_keep *keep, nj_error *err)
                  { "rows", NULL, s->n_rows },
                  { "complete", NULL, keep->complete } };
     sqlite3_stmt *q = NULL;
-    if (run(s, "CREATE TABLE IF NOT EXISTS nightjar_journal(key TEXT PRIMARY KEY, value)", "journal", err))
+    if (nj_sqlite_run(s, "CREATE TABLE IF NOT EXISTS nightjar_journal(key TEXT PRIMARY KEY, value)",
+                      "journal", err))
         return -1;
     if (sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO nightjar_journal VALUES(?, ?)", -1, &q, NULL))
-        return failed(s, "journal", err);
+        return nj_sqlite_failed(s, "journal", err);
     int rc = 0;
     for (size_t i = 0; i < sizeof item / sizeof *item && !rc; i++) {
         sqlite3_bind_text(q, 1, item[i].key, -1, SQLITE_STATIC);
@@ -282,7 +282,7 @@ static int put_journal(sqlite_sink *s, const nj_keep *keep, nj_error *err)
             sqlite3_bind_text(q, 2, item[i].text, -1, SQLITE_STATIC);
         else
             sqlite3_bind_int64(q, 2, item[i].number);
-        if (sqlite3_step(q) != SQLITE_DONE) rc = failed(s, "journal", err);
+        if (sqlite3_step(q) != SQLITE_DONE) rc = nj_sqlite_failed(s, "journal", err);
         sqlite3_reset(q);
     }
     sqlite3_finalize(q);
@@ -313,7 +313,7 @@ static void read_journal(sqlite3 *db, nj_mark *mark)
     }
 }
 
-static int look(const char *target, nj_mark *mark, nj_error *err)
+int nj_sqlite_look(const char *target, nj_mark *mark, nj_error *err)
 {
     struct stat st;
     sqlite3 *db = NULL;
@@ -336,18 +336,15 @@ static int cut_back(sqlite_sink *s, const nj_mark *mark, nj_error *err)
 {
     char sql[80];
     snprintf(sql, sizeof sql, "DELETE FROM alerts WHERE rowid > %lld", (long long)mark->rows);
-    return run(s, sql, "cannot be cut back", err);
+    return nj_sqlite_run(s, sql, "cannot be cut back", err);
 }
 
-static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
-                 nj_error *err)
+int nj_sqlite_begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                    nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
-    if (n_fields == 0) return nj_fail(err, "%s: there are no columns to write", s->path);
-    if (name_columns(s, field, n_fields, err)) return -1;
-    if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
-    int rc = check_columns(s, field, n_fields, err);
-    if (rc == 1) rc = create_tables(s, field, n_fields, err);
+    if (nj_sqlite_run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
+    int rc = s->form->make(s, field, n_fields, err);
     if (!rc && !s->args.known) rc = write_metadata(s, metadata, err);
     const nj_mark *mark = s->args.mark && s->args.mark->kind == NJ_MARK_THERE ? s->args.mark : NULL;
     if (!rc && mark && s->args.part) rc = cut_back(s, mark, err);
@@ -355,8 +352,8 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
         rc = put_journal(
             s, &(nj_keep){ .commit = mark ? mark->commit : 0, .state = mark ? mark->state : NULL }, err);
     }
-    if (!rc) rc = run(s, "COMMIT", "commit", err);
-    if (!rc) rc = prepare_insert(s, n_fields, err);
+    if (!rc) rc = nj_sqlite_run(s, "COMMIT", "commit", err);
+    if (!rc) rc = s->form->prepare(s, err);
     if (rc)
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     else
@@ -384,6 +381,14 @@ static int bind_value(sqlite_sink *s, int at, const nj_field *field, const nj_co
     }
 }
 
+static int put(sqlite_sink *s, const nj_rows *rows, uint32_t k)
+{
+    int code = SQLITE_OK;
+    for (uint32_t f = 0; f < rows->n_fields && code == SQLITE_OK; f++)
+        code = bind_value(s, (int)f + 1, &rows->field[f], &rows->value[f], rows->row[k]);
+    return code == SQLITE_OK ? sqlite3_step(s->insert) : code;
+}
+
 /* Is it the row's own fault, so that the next one is taken? */
 static bool is_the_rows(int code)
 {
@@ -392,27 +397,21 @@ static bool is_the_rows(int code)
 
 static int write_row(sqlite_sink *s, const nj_rows *rows, uint32_t k, nj_error *err)
 {
-    int code = SQLITE_OK;
-    for (uint32_t f = 0; f < rows->n_fields && code == SQLITE_OK; f++)
-        code = bind_value(s, (int)f + 1, &rows->field[f], &rows->value[f], rows->row[k]);
-    if (code == SQLITE_OK) {
-        code = sqlite3_step(s->insert);
-        if (code == SQLITE_DONE) code = SQLITE_OK;
-    }
-    if (code != SQLITE_OK) failed(s, "a row cannot be written", err);
+    int code = s->form->put(s, rows, k);
+    if (code == SQLITE_DONE) code = SQLITE_OK;
+    if (code != SQLITE_OK) nj_sqlite_failed(s, "a row cannot be written", err);
     sqlite3_reset(s->insert);
     s->n_rows += code == SQLITE_OK;
     if (code == SQLITE_OK) return 0;
-    return is_the_rows(code & 0xff) && nj_sink_refuse_row(&s->args, rows, k, "sink.sqlite", err->text) ? 0
-                                                                                                       : -1;
+    return is_the_rows(code & 0xff) && nj_sink_refuse_row(&s->args, rows, k, s->module, err->text) ? 0 : -1;
 }
 
-static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
+int nj_sqlite_write(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
     if (!s->open_transaction && rows->n) {
         if (nj_outfile_look(&s->file, err)) return -1; /* a missing folder is waited for here alone */
-        if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
+        if (nj_sqlite_run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
         s->open_transaction = true;
     }
     for (uint32_t k = 0; k < rows->n; k++)
@@ -423,26 +422,27 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 
 /* Rows stay in their transaction: one that ends waits for the disk, several times, and half a second's rows
  * are no better than none. */
-static int flush(nj_sink *sink, nj_error *err)
+int nj_sqlite_flush(nj_sink *sink, nj_error *err)
 {
     return nj_outfile_look(&((sqlite_sink *)sink)->file, err);
 }
 
-static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
+int nj_sqlite_commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
     /* keep->disk: open() has it, for the pragma does not change within a transaction */
     bool journal = s->args.run && !s->args.part;
-    if (journal && !s->open_transaction && run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
+    if (journal && !s->open_transaction && nj_sqlite_run(s, "BEGIN IMMEDIATE", "cannot be written", err))
+        return -1;
     if (!s->open_transaction && !journal) return 0;
     s->open_transaction = true;
     if (journal && put_journal(s, keep, err)) return -1;
-    if (run(s, "COMMIT", "commit", err)) return -1;
+    if (nj_sqlite_run(s, "COMMIT", "commit", err)) return -1;
     s->open_transaction = false;
     return 0;
 }
 
-static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
+void nj_sqlite_extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
 {
     const sqlite_sink *s = (const sqlite_sink *)sink;
     struct stat st;
@@ -451,18 +451,25 @@ static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
 }
 
 /* Rows of an open transaction are not in the file: only SQLite knows their pages. */
-static int64_t will_be(const nj_sink *sink)
+int64_t nj_sqlite_will_be(const nj_sink *sink)
 {
     const sqlite_sink *s = (const sqlite_sink *)sink;
     int64_t bytes, ignored;
     sqlite3_stmt *ask = NULL;
-    extent(sink, &bytes, &ignored);
+    nj_sqlite_extent(sink, &bytes, &ignored);
     if (!sqlite3_prepare_v2(s->db, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
                             -1, &ask, NULL) &&
         sqlite3_step(ask) == SQLITE_ROW)
         bytes = sqlite3_column_int64(ask, 0);
     sqlite3_finalize(ask);
     return bytes;
+}
+
+static const nj_sqlite_form form = { make, prepare_insert, put, NULL };
+
+static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
+{
+    return nj_sqlite_open(args, &nj_sink_sqlite, &form, err);
 }
 
 const nj_sink_class nj_sink_sqlite = {
@@ -473,12 +480,12 @@ const nj_sink_class nj_sink_sqlite = {
     .form = "sqlite:PATH",
     .doc = "one table `alerts` in an SQLite database; `columns` and `metadata` beside it",
     .open = open_sqlite,
-    .begin = begin,
-    .write = write_rows,
-    .flush = flush,
-    .commit = commit,
-    .look = look,
-    .close = close_sqlite,
-    .extent = extent,
-    .will_be = will_be,
+    .begin = nj_sqlite_begin,
+    .write = nj_sqlite_write,
+    .flush = nj_sqlite_flush,
+    .commit = nj_sqlite_commit,
+    .look = nj_sqlite_look,
+    .close = nj_sqlite_close,
+    .extent = nj_sqlite_extent,
+    .will_be = nj_sqlite_will_be,
 };

@@ -5,7 +5,7 @@
 #include "source.h"
 
 extern const nj_source_class nj_source_embedded, nj_source_kafka, nj_source_dead, nj_source_archive,
-    nj_source_parquet, nj_source_folder, nj_source_file;
+    nj_source_parquet, nj_source_stored, nj_source_folder, nj_source_file;
 
 /* [source]: one table for all kinds, so that a key of another kind is no mistake. */
 typedef struct nj_source_conf {

@@ -15,10 +15,11 @@
 #include "classes.h"
 
 /* The first match wins. */
-const nj_source_class *const nj_source_classes[] = { &nj_source_embedded, &nj_source_kafka,
-                                                     &nj_source_dead,     &nj_source_archive,
-                                                     &nj_source_parquet,  &nj_source_folder,
-                                                     &nj_source_file,     NULL };
+const nj_source_class *const nj_source_classes[] = {
+    &nj_source_embedded, &nj_source_kafka,   &nj_source_dead,
+    &nj_source_archive,  &nj_source_parquet, &nj_source_stored,
+    &nj_source_folder,   &nj_source_file,    NULL
+};
 
 nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
 {
