@@ -40,6 +40,9 @@ NJ_COMMAND(objects) = {
     .name = "objects",
     .usage = "objects [--by object|sso] [run options] SOURCE...",
     .summary = "join the alerts of nights by object, run the modules once per object",
+    .help =
+        "Without -m the modules are features, period and rainbow, with --by sso phase_curve and its three "
+        "other models; +x and -x change this set. Those of `nightjar run` judge one packet.\n",
     .main = objects_main,
     .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "SOURCE", "as for run, with an end; packets of --merged, too" },
@@ -90,6 +93,18 @@ static int run_over(options *o, const nj_objects_account *account, const char *f
     rc = nj_cli_report(&o->cli, &report, rc, err);
     nj_report_free(&report);
     return rc == NJ_EXIT_OK && dead && run->strict ? NJ_EXIT_STRICT : rc;
+}
+
+/* Most of a run's own modules judge a packet with its 30 days: classifiers were trained on those, and stamps
+ * are not there. */
+static int choose(options *o, nj_error *err)
+{
+    static const char *const sets[] = { "features,period,rainbow",
+                                        "phase_curve,phase_curve_hg,phase_curve_hg12,phase_curve_hg1g2" };
+    const char *set = sets[!strcmp(o->by, "sso")], *given = o->cli.options.select;
+    if (given && *given != '+' && *given != '-') return 0;
+    o->cli.options.select = given ? nj_arena_printf(&o->cli.arena, "%s,%s", set, given) : set;
+    return o->cli.options.select ? 0 : nj_fail(err, "out of memory");
 }
 
 static int join_and_run(options *o, const char *folder, nj_error *err)
@@ -144,7 +159,7 @@ static int objects_main(int argc, char **argv)
     nj_error err = { "" };
     char folder[4000];
     if (nj_cli_read(&o.cli, nj_command_objects.options, argc, argv, &err) || check(&o, &err) ||
-        nj_cli_begin(&o.cli, &err) || make_folder(&o, folder, sizeof folder, &err)) {
+        choose(&o, &err) || nj_cli_begin(&o.cli, &err) || make_folder(&o, folder, sizeof folder, &err)) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         nj_cli_free(&o.cli);
         return NJ_EXIT_USAGE;

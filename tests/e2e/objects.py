@@ -139,6 +139,14 @@ def what_is_counted():
     ok(merged("m/lsst.avro") == p, "and stay as they are")
     r = objects("one.avro", "-m", "features", "-o", "null:", "--resume")
     ok(r.returncode == 1 and "--resume" in r.stderr, "--resume is refused", r.stderr)
+    r = objects("one.avro", "-o", "ndjson:default.ndjson", "-m", "+nalerthist")
+    keys = set(rows("default.ndjson")[0])
+    ok(
+        r.returncode == 0 and {"period.period", "features.r_mean", "nalerthist.n"} <= keys,
+        "the modules without -m",
+        keys,
+    )
+    ok(not any(k.startswith(("roid", "hostless")) for k in keys), "are not those of a run", keys)
     r = objects()
     ok(r.returncode == 1, "no SOURCE is wrong usage", r.stderr)
 
