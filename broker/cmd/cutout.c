@@ -13,7 +13,7 @@
 #include "../cutout/speed.h"
 #include "command.h"
 
-enum { SIZE_MOST = 8192, TOY_TARGETS = 1000 };
+enum { SIZE_MOST = 8192, TOY_TARGETS = 1000, CONNECTIONS = 16 };
 
 typedef struct options {
     const char *targets, *folder;
@@ -26,7 +26,7 @@ static void stem(const char *path, char out[256])
 {
     const char *slash = strrchr(path, '/');
     snprintf(out, 256, "%s", slash ? slash + 1 : path);
-    out[strcspn(out, "[")] = 0;
+    out[strcspn(out, nj_ranges_is(path) ? "[?" : "[")] = 0;
     static const char *const ends[] = { ".gz", ".fz", ".fits", ".fit", ".fts" };
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         size_t n = strlen(out), m = strlen(ends[i]);
@@ -51,12 +51,18 @@ static int cut_image(const options *o, const char *path, bool several, const nj_
     nj_cut_job job = {
         &image, target, n, (uint32_t)o->size, o->folder, suffix, name, o->workers, o->overwrite
     };
-    int rc = nj_cut(&job, &r, err) ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
+    int rc = nj_cut_fetch(&job, CONNECTIONS, err) ? NJ_EXIT_SOURCE : NJ_EXIT_OK;
+    if (rc == NJ_EXIT_OK && nj_cut(&job, &r, err)) rc = NJ_EXIT_LEDGER;
     if (rc == NJ_EXIT_OK)
         printf("%s: %u targets = %u whole + %u partial + %u outside; %.1f MB in %.3f s, %.0f cutouts/s, %d "
                "worker%s\n",
                path, n, r.whole, r.partial, r.outside, (double)r.bytes / 1e6, r.wall_s,
                (r.whole + r.partial) / r.wall_s, o->workers, o->workers == 1 ? "" : "s");
+    if (rc == NJ_EXIT_OK && image.remote) {
+        const nj_ranges_account a = nj_ranges_account_of(image.remote);
+        printf("%s: %.2f MB of %.2f MB came, by %" PRIu64 " requests\n", path, (double)a.bytes / 1e6,
+               (double)nj_ranges_size(image.remote) / 1e6, a.requests);
+    }
     nj_cut_image_close(&image);
     return rc;
 }
@@ -125,7 +131,9 @@ static int bench(const options *o, const char *path, nj_error *err)
     if (!failed && nj_cut_image_open(&image, path, err) == 0) {
         stem(path, name);
         nj_cut_job job = { &image, target, n, (uint32_t)o->size, folder, "", name, 1, true };
-        int points = nj_cut_speed(&job, o->workers ? o->workers : 2 * omp_get_num_procs(), point, err);
+        int points = nj_cut_fetch(&job, CONNECTIONS, err)
+                         ? -1
+                         : nj_cut_speed(&job, o->workers ? o->workers : 2 * omp_get_num_procs(), point, err);
         rc = points < 0 ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
         if (points > 0) {
             printf("%s: %u x %u x %" PRIu64 ", %u targets, stamps of %u x %u\n", path == toy ? "noise" : path,
@@ -194,7 +202,8 @@ NJ_COMMAND(cutout) = {
             { "IMAGE_OR_CUBE",
               "FITS, also compressed (.fz, .gz): the first HDU with two or three axes, or "
               "FILE[n], FILE[EXTNAME]. Axes 1 and 2 are the sky, in any projection; a stamp has "
-              "all planes of the others" },
+              "all planes of the others. Also https://HOST/PATH and s3://BUCKET/KEY, of which only the "
+              "blocks that stamps need are fetched" },
             { 0 } },
     .exits = (const nj_meaning[]){ { "2", "an image could not be read" },
                                    { "3", "a stamp could not be written" },

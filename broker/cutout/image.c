@@ -81,6 +81,7 @@ static int map_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t
     }
     madvise(image->map, image->map_size, MADV_RANDOM);
     image->data = (const unsigned char *)image->map + data;
+    image->data_at = (uint64_t)data;
     return 0;
 }
 
@@ -153,6 +154,17 @@ static int read_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_
     return 0;
 }
 
+/* What cfitsio unpacks or scales is wanted whole. */
+static int fetch_hdu(nj_cut_image *image, fitsfile *f, nj_error *err)
+{
+    LONGLONG head = 0, data = 0, end = 0;
+    int status = 0;
+    if (!image->remote) return 0;
+    if (fits_get_hduaddrll(f, &head, &data, &end, &status)) return nj_fail(err, "a header cannot be read");
+    nj_ranges_want(image->remote, (uint64_t)head, (uint64_t)(end - head));
+    return nj_ranges_fetch(image->remote, 8, err);
+}
+
 static int find_hdu(nj_cut_image *image, fitsfile *f, const char *path, nj_error *err)
 {
     int n = 0, status = 0, named = strchr(path, '[') != NULL;
@@ -169,14 +181,24 @@ int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
 {
     fitsfile *f = NULL;
     int status = 0, bitpix = 0, rc = -1;
-    char text[FLEN_STATUS], scheme[FLEN_FILENAME] = "";
+    char text[FLEN_STATUS], scheme[FLEN_FILENAME] = "", url[4096], local[4200];
+    const char *file = path;
     nj_error why = { "" };
     memset(image, 0, sizeof *image);
-    if (fits_open_file(&f, path, READONLY, &status)) {
+    if (nj_ranges_is(path)) {
+        const char *hdu = strrchr(path, '/');
+        hdu = hdu ? strchr(hdu, '[') : NULL;
+        snprintf(url, sizeof url, "%.*s", (int)(hdu ? hdu - path : (long)strlen(path)), path);
+        if (!(image->remote = nj_ranges_open(url, err)) || nj_ranges_headers(image->remote, hdu, err))
+            return -1;
+        snprintf(local, sizeof local, "%s%s", nj_ranges_path(image->remote), hdu ? hdu : "");
+        file = local;
+    }
+    if (fits_open_file(&f, file, READONLY, &status)) {
         fits_get_errstatus(status, text);
         return nj_fail(err, "%s: cannot be opened as FITS: %s", path, text);
     }
-    if (find_hdu(image, f, path, err)) goto done;
+    if (find_hdu(image, f, file, err)) goto done;
     fits_get_img_type(f, &bitpix, &status);
     if (nj_wcs_read(&image->wcs, f, &why)) {
         nj_fail(err, "%s: %s", path, why.text);
@@ -190,8 +212,12 @@ int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
     }
     size_t n = (size_t)image->cols * image->rows * (size_t)image->planes;
     int plain = bitpix < 0 && !has_key(f, "BSCALE", 1) && !has_key(f, "BZERO", 0) &&
-                !fits_is_compressed_image(f, &status) && !strcmp(scheme, "file://") && !strchr(path, '[');
-    rc = plain ? map_pixels(image, f, path, n * image->width, err) : read_pixels(image, f, path, n, err);
+                !fits_is_compressed_image(f, &status) && !strcmp(scheme, "file://") &&
+                (image->remote || !strchr(path, '['));
+    if (!plain && fetch_hdu(image, f, err)) goto done;
+    rc = plain ? map_pixels(image, f, image->remote ? nj_ranges_path(image->remote) : path, n * image->width,
+                            err)
+               : read_pixels(image, f, path, n, err);
 done:
     status = 0;
     fits_close_file(f, &status);
@@ -201,6 +227,7 @@ done:
 void nj_cut_image_close(nj_cut_image *image)
 {
     if (image->map) munmap(image->map, image->map_size);
+    nj_ranges_close(image->remote);
     free(image->pixels);
     free(image->cards);
     nj_wcs_free(&image->wcs);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ranges.h"
 #include "wcs.h"
 
 enum { NJ_CUT_AXES = 9 };
@@ -22,9 +23,12 @@ typedef struct nj_cut_image {
     void *map; /* the file, or NULL where pixels were read into memory */
     size_t map_size;
     void *pixels;
+    nj_ranges *remote; /* NULL: a file here. Blocks of mapped pixels are there once they are fetched */
+    uint64_t data_at;  /* byte of the file where the mapped pixels begin */
 } nj_cut_image;
 
-/* Opens the first HDU with two axes or more, or the one named as FILE[n] or FILE[EXTNAME]. Floats and doubles
+/* Also http://, https://, s3://: of plain floats only what is wanted is fetched, of all else the whole HDU.
+ * Opens the first HDU with two axes or more, or the one named as FILE[n] or FILE[EXTNAME]. Floats and doubles
  * of a plain file are mapped; compressed files, integers and scaled numbers are read whole (integers of up to
  * 16 bits as floats, BLANK as NaN). One thread. -1 with err, which names the file. Freed by
  * nj_cut_image_close, also after an error. */

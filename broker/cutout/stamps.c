@@ -106,15 +106,49 @@ static int write_stamp(const nj_cut_job *job, const nj_cut_target *t, const nj_b
     return 0;
 }
 
+/* Its pixel, and the corner of its stamp; false: no pixel of the image is in it. */
+static bool place(const nj_cut_job *job, nj_wcs *wcs, const nj_cut_target *t, double *x, double *y,
+                  int64_t *left, int64_t *bottom)
+{
+    const double size = job->size, cols = job->image->cols, rows = job->image->rows;
+    if (!nj_wcs_pixel(wcs, t->ra, t->dec, x, y)) return false;
+    double l = ceil(*x - size / 2), m = ceil(*y - size / 2);
+    if (!(l > -size && l < cols && m > -size && m < rows)) return false;
+    *left = (int64_t)l;
+    *bottom = (int64_t)m;
+    return true;
+}
+
+int nj_cut_fetch(const nj_cut_job *job, int connections, nj_error *err)
+{
+    const nj_cut_image *image = job->image;
+    const int64_t size = job->size, cols = image->cols, rows = image->rows;
+    nj_wcs wcs;
+    if (!image->remote || !image->map) return 0;
+    if (nj_wcs_copy(&wcs, &image->wcs)) return nj_fail(err, "out of memory");
+    for (uint32_t i = 0; i < job->n_targets; i++) {
+        double x, y;
+        int64_t left, bottom;
+        if (!place(job, &wcs, &job->target[i], &x, &y, &left, &bottom)) continue;
+        const int64_t from = left > 0 ? left : 0, to = left + size < cols ? left + size : cols;
+        for (uint64_t plane = 0; plane < image->planes; plane++)
+            for (int64_t row = bottom > 0 ? bottom : 0; row < bottom + size && row < rows; row++) {
+                uint64_t pixel = (plane * (uint64_t)rows + (uint64_t)row) * (uint64_t)cols + (uint64_t)from;
+                nj_ranges_want(image->remote, image->data_at + pixel * image->width,
+                               (uint64_t)(to - from) * image->width);
+            }
+    }
+    nj_wcs_free(&wcs);
+    return nj_ranges_fetch(image->remote, connections, err);
+}
+
 /* 1 = whole, 2 = partial, 0 = outside, -1 = failed. */
 static int one(const nj_cut_job *job, nj_wcs *wcs, const nj_cut_target *t, nj_buffer *b, nj_error *err)
 {
     double x, y;
     const int64_t size = job->size, cols = job->image->cols, rows = job->image->rows;
-    if (!nj_wcs_pixel(wcs, t->ra, t->dec, &x, &y)) return 0;
-    double l = ceil(x - size / 2.0), m = ceil(y - size / 2.0);
-    if (!(l > -(double)size && l < (double)cols && m > -(double)size && m < (double)rows)) return 0;
-    int64_t left = (int64_t)l, bottom = (int64_t)m;
+    int64_t left, bottom;
+    if (!place(job, wcs, t, &x, &y, &left, &bottom)) return 0;
     b->n = 0;
     header(b, job, t, x, y, left, bottom);
     size_t before = b->n;

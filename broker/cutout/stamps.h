@@ -29,6 +29,9 @@ typedef struct nj_cut_result {
     double wall_s;
 } nj_cut_result;
 
+/* Before nj_cut() of an image on a server: fetches the blocks that all stamps need, with so many requests at
+ * a time. */
+int nj_cut_fetch(const nj_cut_job *job, int connections, nj_error *err);
 /* The stamp of a target has the rows ceil(y - size/2) ... + size - 1, and columns likewise; a target whose
  * stamp has no pixel of the image is outside. Values are those of the image, bit for bit. -1 with err, which
  * names the first file that could not be written. */
