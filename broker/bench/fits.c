@@ -1,6 +1,7 @@
 /* fits.c - the fits of whole light curves on simulated ones whose truth is known: Rainbow against the
  * number of points and starts, the periodogram against its definition, phase curves. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,21 +93,18 @@ static void rainbow(area *a, uint32_t n, uint32_t starts)
     nj_bench_use(a);
 }
 
-static void rainbow_20(void *a)
+/* A light curve of its own length, and how often it is begun with at most. */
+enum { LENGTHS = 6, COSTS = 2 * LENGTHS, FORTY = 2 };
+typedef struct cost {
+    char name[48];
+    uint32_t n, starts;
+    area *a;
+} cost;
+
+static void rainbow_cost(void *cost_)
 {
-    rainbow(a, 20, NJ_RAINBOW_STARTS);
-}
-static void rainbow_40(void *a)
-{
-    rainbow(a, 40, NJ_RAINBOW_STARTS);
-}
-static void rainbow_40_one(void *a)
-{
-    rainbow(a, 40, 1);
-}
-static void rainbow_320(void *a)
-{
-    rainbow(a, 320, NJ_RAINBOW_STARTS);
+    const cost *c = cost_;
+    rainbow(c->a, c->n, c->starts);
 }
 
 static void period(void *state)
@@ -166,15 +164,28 @@ static void fits_of_transients(nj_bench_run *run, area *a)
                     "rainbow: the time that was put in, within its error");
     nj_bench_verify(run, a->rainbow.chi2_dof > 0.7 && a->rainbow.chi2_dof < 1.3,
                     "rainbow: chi^2 of noise alone");
-    const nj_bench_case cases[] = { { "rainbow fit of 20 points", rainbow_20, a, 1, 0 },
-                                    { "rainbow fit of 40 points", rainbow_40, a, 1, 0 },
-                                    { "rainbow fit of 40 points, one start", rainbow_40_one, a, 1, 0 },
-                                    { "rainbow fit of 320 points", rainbow_320, a, 1, 0 } };
-    nj_bench_time(run, cases, sizeof cases / sizeof *cases);
-    nj_bench_ratio(run, "rainbow, 320 points / 40", 3, 1, NAN, NAN);
-    nj_bench_ratio(run, "rainbow, 7 starts at most / 1", 1, 2, NAN, NAN);
+    static const uint32_t length[LENGTHS] = { 10, 20, 40, 80, 160, 320 };
+    nj_bench_case cases[COSTS];
+    cost *costs = calloc(COSTS, sizeof *costs);
+    area *areas = calloc(LENGTHS, sizeof *areas);
+    if (!costs || !areas) nj_give_up("bench: out of memory");
+    for (uint32_t k = 0; k < COSTS; k++) { /* as many starts as it takes, then one */
+        cost *c = &costs[k];
+        *c = (cost){ .n = length[k % LENGTHS],
+                     .starts = k < LENGTHS ? NJ_RAINBOW_STARTS : 1,
+                     .a = &areas[k % LENGTHS] };
+        if (k < LENGTHS) transient(c->a, c->n);
+        snprintf(c->name, sizeof c->name, "rainbow fit of %u points%s", c->n,
+                 c->starts == 1 ? ", one start" : "");
+        cases[k] = (nj_bench_case){ c->name, rainbow_cost, c, 1, 0 };
+    }
+    nj_bench_time(run, cases, COSTS);
+    nj_bench_ratio(run, "rainbow, 320 points / 40", LENGTHS - 1, FORTY, NAN, NAN);
+    nj_bench_ratio(run, "rainbow, 7 starts at most / 1", FORTY, LENGTHS + FORTY, NAN, NAN);
     nj_bench_bar(run, "rainbow, reference's median / fit of 40 points",
-                 rainbow_ms * 1e6 / nj_bench_median(run, 1), "", NAN, NAN);
+                 rainbow_ms * 1e6 / nj_bench_median(run, FORTY), "", NAN, NAN);
+    free(costs);
+    free(areas);
 }
 
 static void periodograms(nj_bench_run *run, area *a)
