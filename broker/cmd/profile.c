@@ -13,6 +13,7 @@
 #include "../profile/build.h"
 #include "../profile/pass.h"
 #include "../profile/profile.h"
+#include "../profile/python.h"
 #include "command.h"
 
 typedef struct command {
@@ -85,7 +86,7 @@ NJ_COMMAND(profile) = {
             "production build is timed by random samples of its call stack.\n",
     .main = profile,
     .options = { table, nj_cli_settings, nj_cli_paths, nj_options_of_debug },
-    .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c or .cc file, or a .so" },
+    .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c, .cc or .py file, or a .so" },
                                        { "SOURCE", "as for run" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "1",
@@ -324,6 +325,32 @@ static int keep_standard_output(const command *c, nj_error *err)
     return 0;
 }
 
+/* A file of Python, or an instance of that kind. */
+static bool is_python(const command *c)
+{
+    char section[96];
+    if (nj_ends_with(c->module, ".py")) return true;
+    snprintf(section, sizeof section, "module.%.80s", c->module);
+    const char *kind = nj_settings_get((nj_settings *)&c->cli.settings, section, "kind");
+    return kind && !strcmp(kind, "python");
+}
+
+static int python(const command *c, const nj_alerts *alerts, nj_error *err)
+{
+    const bool file = nj_ends_with(c->module, ".py");
+    const nj_replay_options o = { .settings = (nj_settings *)&c->cli.settings,
+                                  .instance = file ? NULL : c->module,
+                                  .module_file = file ? c->module : NULL,
+                                  .module_path = c->cli.module_path,
+                                  .n_module_paths = c->cli.options.n_module_paths,
+                                  .limit = c->limit };
+    if (c->json || c->html || c->svg || c->counters || c->per_alert)
+        return nj_fail(err,
+                       "a module in Python has a table of lines, and no --json, --html, --svg, --counters "
+                       "or --per-alert");
+    return nj_python_profile(&o, alerts, c->pass.repeat, c->show.lines, stdout, err);
+}
+
 static int profile(int argc, char **argv)
 {
     command c = { 0 };
@@ -336,6 +363,8 @@ static int profile(int argc, char **argv)
     } else if (nj_alerts_read(s.alerts, &c.cli.settings, c.cli.source, c.cli.options.n_sources, MAX_BYTES,
                               &err)) {
         rc = NJ_EXIT_SOURCE;
+    } else if (is_python(&c)) {
+        if (python(&c, s.alerts, &err)) rc = NJ_EXIT_USAGE;
     } else if (nj_build_folder(s.folder, &err) || run_passes(&s, &err)) {
         rc = NJ_EXIT_USAGE;
     } else {

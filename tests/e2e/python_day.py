@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The day of who comes with Python: modules of this repository in NumPy (modules/python/examples) hold the
-rules and have the answers of those in C, by `nightjar diff`, which prints what each costs; a pandas function
-of another broker runs as it is."""
+rules and have the answers of those in C, by `nightjar diff`, which prints what each costs; `nightjar profile`
+has their lines; a pandas function of another broker runs as it is."""
 
 import os, re, shutil, subprocess, sys
 from tap import ROOT, SANITIZED, Folder, compile_module, done, needs, nightjar, ok, rows, skip
@@ -85,6 +85,22 @@ def a_difference():
     ok("fast_transient.delta_time" not in r.stdout, "and no other", r.stdout)
 
 
+def profile():
+    """Hits are exact: one of each line for each call; what the tracing costs is said."""
+    words = ["profile", f"{EXAMPLES}/nalerthist.py", "night.tar", "--repeat", 3]
+    r = nightjar(*words, "--lines", env=ENV)
+    ok(r.returncode == 0 and "traced: " in r.stdout, "profile --lines", r.stdout + r.stderr)
+    hits = re.findall(r"^ +\d+ +(\d+) .*return mag\.count\(\)$", r.stdout, re.M)
+    ok(len(hits) == 1 and int(hits[0]) % 4 == 0, "with exact hits: a first pass and three more", r.stdout)
+    ok("def nalerthist(mag):" in r.stdout, "and the source", r.stdout)
+    ok("@module" not in r.stdout, "without its decorators", r.stdout)
+    r = nightjar(*words, env=ENV)
+    ok(r.returncode == 0 and "CPU us/alert in the worker" in r.stdout, "profile", r.stdout + r.stderr)
+    ok("traced" not in r.stdout, "which traces only when it is asked to", r.stdout)
+    r = nightjar(*words, "--json", "x.json", env=ENV)
+    ok(r.returncode == 1 and "no --json" in r.stderr, "--json is refused", r.stderr)
+
+
 def adapter():
     r = nightjar(
         "run", "--module-path", f"{EXAMPLES}/fink_adapter.py", "-m", "fink_adapter", "-o",
@@ -113,5 +129,6 @@ with Folder():
     diff("fast_transient", f"{EXAMPLES}/fast_transient.py", 1e-12)
     diff("spectrum.so", f"{EXAMPLES}/stamp_spectrum.py", 1e-9)
     a_difference()
+    profile()
     adapter()
 done()
