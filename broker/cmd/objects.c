@@ -74,6 +74,17 @@ static int check(const options *o, nj_error *err)
     return 0;
 }
 
+/* Where alerts that cannot be read go: as asked, else to a file that is not there yet. */
+static const char *letters_of(options *o)
+{
+    const char *path = o->cli.options.dead_letters;
+    if (path) return path;
+    path = "dead-letters-alerts.avro";
+    for (int k = 2; path && k < 1000 && !access(path, F_OK) && o->cli.options.mode == NJ_SINK_CREATE; k++)
+        path = nj_arena_printf(&o->cli.arena, "dead-letters-alerts-%d.avro", k);
+    return path;
+}
+
 /* Over the packets, as any run; the account of the alerts stands already. */
 static int run_over(options *o, const nj_objects_account *account, const char *folder, bool dead,
                     nj_error *err)
@@ -118,8 +129,7 @@ static int join_and_run(options *o, const char *folder, nj_error *err)
                                        .memory = (size_t)o->memory << 20,
                                        .work = folder,
                                        .folder = o->merged ? o->merged : folder,
-                                       .dead_letters =
-                                           run->dead_letters ? run->dead_letters : "dead-letters-alerts.avro",
+                                       .dead_letters = letters_of(o),
                                        .mode = run->mode,
                                        .stop = nj_stop_flag() };
     nj_objects *objects = NULL;

@@ -274,6 +274,14 @@ def bad_records():
     r = objects("bad.avro", "-m", "features", "-o", "null:", "--dead-letters", "letters.avro")
     ok("dead letters" in r.stderr, "records that cannot be read are counted", r.stderr)
     ok(os.path.exists("letters.avro"), "and kept")
+    for k in range(2):
+        objects("bad.avro", "-m", "features", "-o", "null:")
+    names = sorted(f for f in os.listdir(".") if f.startswith("dead-letters-alerts"))
+    ok(
+        names == ["dead-letters-alerts-2.avro", "dead-letters-alerts.avro"],
+        "each time in a file of their own",
+        names,
+    )
     r = objects("nothing.avro", "-m", "features", "-o", "null:")
     ok(r.returncode == 2, "a source that is not there: exit code 2", r.stderr)
 
