@@ -40,6 +40,7 @@ struct nj_energy {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool polling, stop;
+    bool said_part, said_nothing;   /* once, however many runs there are */
     double meter_joule, meter_last; /* integral so far; the reading before */
     int64_t meter_ns;
     uint32_t meter_n;
@@ -68,6 +69,8 @@ const nj_param nj_energy_settings[] = {
       "energy of the site for one unit of the machines'" },
     { "intensity", NJ_F64, "0", offsetof(nj_energy_conf, intensity), 0, 5000, "g/kWh",
       "CO2 equivalent; 0 = the country's" },
+    { "gpus", NJ_I64, "1", offsetof(nj_energy_conf, gpus), 0, 1, "1",
+      "1: NVIDIA's library is looked for, and its GPUs are counted" },
     { "dimms", NJ_F64, "0", offsetof(nj_energy_conf, dimms), 0, 4096, "1",
       "memory modules; 0 = not known, 0.284 W/GB" },
     { 0 },
@@ -266,7 +269,8 @@ nj_energy *nj_energy_open(nj_settings *settings, nj_error *err)
         nj_energy_free(e);
         e = NULL;
     }
-    if (e && strcmp(e->source.tier, "meter")) nj_energy_gpu_open(&e->gpu); /* a meter has them */
+    if (e && e->conf.gpus && strcmp(e->source.tier, "meter"))
+        nj_energy_gpu_open(&e->gpu); /* a meter has them */
     return e;
 }
 
@@ -430,8 +434,10 @@ static void by_measure(nj_energy *e, double joule, nj_energy_source *s, nj_energ
         s->kind = "partial";
         if (part) s->source = part;
         s->high *= (double)(c->n + c->n_missing) / c->n;
-        nj_log(NJ_LOG_WARN, "energy: a part only; not read: %s%s%s", c->missing, c->hint[0] ? "; " : "",
-               c->hint);
+        if (!e->said_part)
+            nj_log(NJ_LOG_WARN, "energy: a part only; not read: %s%s%s", c->missing, c->hint[0] ? "; " : "",
+                   c->hint);
+        e->said_part = true;
     }
     split->total_j = joule;
     split->active_j = joule * split->load;
@@ -468,8 +474,10 @@ void nj_energy_end(nj_energy *e, nj_energy_source *s, nj_energy_split *split)
         by_measure(e, joule, s, split);
         return;
     }
-    if (!strcmp(e->source.kind, "measured"))
+    if (!strcmp(e->source.kind, "measured") && !e->said_nothing) {
         nj_log(NJ_LOG_INFO, "energy: %s gave nothing in %.3f s; modelled instead", e->source.source,
                split->seconds);
+        e->said_nothing = true;
+    }
     by_model(e, s, split);
 }

@@ -48,6 +48,7 @@ typedef struct nj_energy_split {
 typedef struct nj_energy_conf {
     const char *source, *country, *cpu_model, *meter_command, *meter_file, *meter_unit, *tdp_file, *spec_file;
     double pue, intensity, meter_s, dimms;
+    int64_t gpus;
 } nj_energy_conf;
 
 typedef struct nj_energy nj_energy;

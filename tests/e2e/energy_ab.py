@@ -95,7 +95,9 @@ def on_tree(name, *more):
     )
     writer = threading.Thread(target=tree.follow, args=(p.pid, stop))
     writer.start()
+    global ERR
     out, err = p.communicate()
+    ERR = err
     stop.set()
     writer.join()
     ok(p.returncode == 0, f"{name}: measured by a tree that follows the load", out + err)
@@ -214,6 +216,16 @@ int nvmlDeviceGetTotalEnergyConsumption(void *d, unsigned long long *mj)
 """
 
 
+def partial():
+    """A zone that cannot be read is named once for each measurement, of samples and of pairs."""
+    os.makedirs("sys/class/powercap/intel-rapl:1/energy_uj", exist_ok=True)  # refuses even root
+    with open("sys/class/powercap/intel-rapl:1/name", "w", encoding="utf-8") as f:
+        f.write("package-1\n")
+    out, e = on_tree("spin")
+    ok(e["kind"] == "partial", "a package that cannot be read makes it partial", e["kind"])
+    ok(ERR.count("a part only") == 2, "that is said once for each measurement", ERR)
+
+
 def gpus():
     """A library in the place of the vendor's, whose counter takes 5 J from one reading to the next."""
     with open("nvml.c", "w", encoding="utf-8") as f:
@@ -224,6 +236,8 @@ def gpus():
     joule = report("gpu.json")["energy"]["machine"]["gpu_joule"]
     ok(joule == 5, "joules of GPUs are in the report", r.stderr)
     ok("GPU by NVML: 1, the first is T" in nightjar("doctor", env=env).stdout, "doctor names them")
+    nightjar("run", SAMPLE, "-q", "-j", 1, "--report", "off.json", "-D", "energy.gpus=0", env=env)
+    ok(report("off.json")["energy"]["machine"]["gpu_joule"] is None, "energy.gpus = 0: not counted")
     env = {"NIGHTJAR_NVML": "/nowhere.so"}
     nightjar("run", SAMPLE, "-q", "-j", 1, "--report", "none.json", env=env)
     joule = report("none.json")["energy"]["machine"]["gpu_joule"]
@@ -240,6 +254,7 @@ with Folder():
     metered()
     refused()
     modelled()
+    partial()
     gpus()
     wrong()
 done()
