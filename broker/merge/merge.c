@@ -25,10 +25,10 @@ static bool is_before(const nj_merge_shard *a, const nj_merge_shard *b)
 
 static int step(const nj_merge_class *class, nj_merge_shard *s, nj_error *err)
 {
-    const nj_merge_shard before = *s;
+    const int64_t before = s->part;
     if (class->next(s, err)) return -1;
     if (s->over) return 0;
-    if (s->n_rows && is_before(s, &before)) s->unordered = true;
+    if (s->n_rows && s->part < before) s->unordered = true;
     s->n_rows++;
     return 0;
 }
@@ -72,15 +72,26 @@ static int keep_journal(const nj_merge_out *out, nj_mark *mark, nj_error *err)
     return journal ? 0 : -1;
 }
 
+static int by_rows(const void *a, const void *b)
+{
+    const nj_merge_shard *x = a, *y = b;
+    const bool x_has = x->mark.rows > 0, y_has = y->mark.rows > 0;
+    return x_has == y_has ? (x->k > y->k) - (x->k < y->k) : y_has - x_has;
+}
+
 static int merge_rows(nj_merge_set *set, const nj_merge_class *class, const char *path, nj_merge_kind kind,
                       const nj_merge_options *o, nj_error *err)
 {
     nj_merge_out out = { .path = path, .mode = o->mode };
     int rc = 0;
-    for (uint32_t i = 0; i < set->n && !rc; i++) rc = class->open(&set->shard[i], err);
-    if (!rc) rc = class->begin(&out, set, err);
-    for (uint32_t i = 0; i < set->n && !rc; i++) rc = step(class, &set->shard[i], err);
-    if (!rc) rc = copy_rows(class, &out, set, err);
+    /* a shard without a row may know no types of columns */
+    qsort(set->shard, set->n, sizeof *set->shard, by_rows);
+    nj_merge_set some = { .shard = set->shard };
+    while (some.n < set->n && (!some.n || set->shard[some.n].mark.rows)) some.n++;
+    for (uint32_t i = 0; i < some.n && !rc; i++) rc = class->open(&set->shard[i], err);
+    if (!rc) rc = class->begin(&out, &some, err);
+    for (uint32_t i = 0; i < some.n && !rc; i++) rc = step(class, &set->shard[i], err);
+    if (!rc) rc = copy_rows(class, &out, &some, err);
     if (!rc) check_rows(set);
     if (!rc) rc = nj_merge_mark(set, &out.mark, err);
     out.mark.rows = (int64_t)out.n_rows;
@@ -91,6 +102,12 @@ static int merge_rows(nj_merge_set *set, const nj_merge_class *class, const char
     nj_mark_free(&out.mark);
     for (uint32_t i = 0; i < set->n; i++) class->close(&set->shard[i]);
     return rc;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 int nj_merge_files(const char *out, const char *const *path, uint32_t n, const nj_merge_options *o,
@@ -105,7 +122,7 @@ int nj_merge_files(const char *out, const char *const *path, uint32_t n, const n
         if (!i) kind = other;
         if (other == NJ_MERGE_UNKNOWN) rc = -1;
         if (!rc && other != kind) rc = nj_fail(err, "%s and %s are files of two kinds", path[0], path[i]);
-        if (!rc && !strcmp(path[i], out)) rc = nj_fail(err, "%s: is a shard, and to be written", out);
+        if (!rc && is_same(path[i], out)) rc = nj_fail(err, "%s: is a shard, and to be written", out);
     }
     if (!rc) rc = nj_merge_look(&set, kind, err);
     if (!rc) rc = nj_merge_check(&set, kind, o, err);

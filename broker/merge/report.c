@@ -220,6 +220,26 @@ static void add_sources(json_t *to, const json_t *from)
     }
 }
 
+static void add_topics(json_t *to, const json_t *from)
+{
+    static const char *const sum[] = { "offered", "matches", NULL };
+    json_t *have = json_object_get(to, "topics"), *item;
+    size_t i;
+    json_array_foreach(json_object_get(from, "topics"), i, item)
+    {
+        json_t *same = named(have, item, "name", NULL);
+        double n = real(same, "offered"), m = real(item, "offered");
+        double us = real(same, "clause_us_per_alert") * n + real(item, "clause_us_per_alert") * m;
+        if (!same) {
+            json_array_append_new(have, json_deep_copy(item));
+            continue;
+        }
+        add(same, item, sum);
+        put(same, "share", n + m > 0 ? real(same, "matches") / (n + m) : 0);
+        put(same, "clause_us_per_alert", n + m > 0 ? us / (n + m) : 0);
+    }
+}
+
 static void add_energy(json_t *to, const json_t *from)
 {
     static const char *const machine[] = { "seconds", "total_joule", "active_joule", "idle_joule", NULL };
@@ -306,6 +326,7 @@ static void add_report(json_t *sum, const json_t *from)
     add_guard(json_object_get(sum, "guard"), json_object_get(from, "guard"));
     add(sum, from, top);
     add_sources(sum, from);
+    add_topics(sum, from);
     if (json_is_true(json_object_get(from, "interrupted")))
         json_object_set_new(sum, "interrupted", json_true());
     json_t *letters = json_object_get(from, "dead_letters"), *early;
@@ -339,12 +360,14 @@ static bool is_closed(const json_t *ledger)
 int nj_merge_reports(const char *out, const nj_merge_set *set, const nj_merge_options *o, nj_error *err)
 {
     static const char *const one_runs[] = { "shard", "resumed", "exposures", NULL };
-    json_t *sum = json_deep_copy(set->shard[0].said), *shards = json_array(), *item;
+    uint32_t base = 0; /* one with alerts, which names the modules */
+    while (base + 1 < set->n && !whole(json_object_get(set->shard[base].said, "ledger"), "consumed")) base++;
+    json_t *sum = json_deep_copy(set->shard[base].said), *shards = json_array(), *item;
     size_t i;
     for (const char *const *key = one_runs; *key; key++) json_object_del(sum, *key);
     json_object_set_new(sum, "outputs", json_array());
     for (uint32_t k = 0; k < set->n; k++) {
-        if (k) add_report(sum, set->shard[k].said);
+        if (k != base) add_report(sum, set->shard[k].said);
         add_shard(shards, &set->shard[k]);
     }
     json_t *ledger = json_object_get(sum, "ledger");

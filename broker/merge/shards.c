@@ -174,6 +174,14 @@ static bool has_line(const char *lines, const char *line, size_t n)
     return false;
 }
 
+/* A report without one does not name the modules. */
+static bool has_alerts(const nj_merge_shard *s)
+{
+    int64_t n = 0;
+    for (uint32_t i = 0; i < s->n_streams; i++) n += s->stream[i].alerts;
+    return n > 0;
+}
+
 /* The lines that one has and the other lacks, a few of them. */
 static void compare_lines(nj_merge_set *set, const nj_merge_shard *has, const nj_merge_shard *lacks)
 {
@@ -181,10 +189,34 @@ static void compare_lines(nj_merge_set *set, const nj_merge_shard *has, const nj
     int n = 0;
     for (const char *line = has->configuration, *end; (end = strchr(line, '\n')); line = end + 1) {
         size_t size = (size_t)(end - line);
+        if (!strncmp(line, "module ", 7) && (!has_alerts(has) || !has_alerts(lacks))) continue;
         if (is_the_shards(line) || has_line(lacks->configuration, line, size)) continue;
         if (n++ < SHOWN) fault(set, "%s has, and %s has not: %.*s", has->path, lacks->path, (int)size, line);
     }
     if (n > SHOWN) fault(set, "%s has %d more lines that %s has not", has->path, n - SHOWN, lacks->path);
+}
+
+/* A raw column has the type that a shard's first packets have; one run has the night's first. */
+static void compare_types(nj_merge_set *set)
+{
+    const nj_merge_shard *first = NULL;
+    for (uint32_t i = 0; i < set->n; i++) {
+        const nj_merge_shard *s = &set->shard[i];
+        const json_t *mine = json_object_get(s->said, "columns"), *other, *column;
+        size_t k;
+        if (!s->mark.rows || !mine) continue;
+        if (!first) first = s;
+        other = json_object_get(first->said, "columns");
+        json_array_foreach(mine, k, column)
+        {
+            const json_t *there = json_array_get(other, k);
+            if (json_equal(column, there)) continue;
+            fault(set,
+                  "column %s is %s in %s and %s in %s: their first packets decided, and in one run the "
+                  "night's first one does",
+                  text(column, "key"), text(column, "type"), s->path, text(there, "type"), first->path);
+        }
+    }
 }
 
 static const char *version_of(const nj_merge_shard *s)
@@ -289,6 +321,7 @@ int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, const nj_merge_options
         compare_lines(set, first, s);
         compare_lines(set, s, first);
     }
+    compare_types(set);
     if (set->n_faults || nj_merge_may_lack(first, kind))
         return 0; /* what follows would say the same in other words */
     for (uint32_t k = 0; k < first->n_streams; k++) check_stream(set, &first->stream[k]);

@@ -140,17 +140,15 @@ def same_report(what, merged, whole):
     sums = [{k: v for k, v in s.items() if k != "part"} for s in m["sources"]]
     ok(sums == w["sources"], f"{what}: the sources", (sums, w["sources"]))
     parts = [report(s["report"]) for s in m["shards"]]
-    for i, x in enumerate(m["modules"]):
-        entries = lambda j: sum(n for _, n in j["modules"][i]["histogram"])
+    of_name = lambda j, name: [x for x in j["modules"] if x["name"] == name]
+    entries = lambda x: sum(n for _, n in x["histogram"])
+    for x in m["modules"]:
         if x["kind"] == "module":
-            ok(
-                sum(n for _, n in x["histogram"]) == sum(map(entries, parts)),
-                f"{what}: {x['name']}: histograms add up",
-            )
-            ok(
-                x["cpu_ns"] == sum(p["modules"][i]["cpu_ns"] for p in parts),
-                f"{what}: {x['name']}: so does its time",
-            )
+            each = [y for p in parts for y in of_name(p, x["name"])]
+            ok(entries(x) == sum(map(entries, each)), f"{what}: {x['name']}: histograms add up")
+            ok(x["cpu_ns"] == sum(y["cpu_ns"] for y in each), f"{what}: {x['name']}: so does its time")
+    topics = lambda j: [[t[k] for k in ("name", "offered", "matches", "share")] for t in j.get("topics", [])]
+    ok(topics(m) == topics(w), f"{what}: topics", (topics(m), topics(w)))
     ok(
         m["throughput"]["wall_s"] == max(p["throughput"]["wall_s"] for p in parts),
         f"{what}: the longest shard is the wall time",
@@ -172,6 +170,9 @@ with Folder():
         tar.extractall("folder", filter="data")
     nightjar("run", "night.tar", "-q", "-m", "roid", "-o", "packets:one.avro", "-D", "run.flush_ms=1")
 
+    with tarfile.open("few.tar", "w") as tar:
+        for name in sorted(os.listdir("folder"))[:4]:
+            tar.add(f"folder/{name}", name)
     cases = [
         ("archive", ["night.tar"], 4, []),
         ("folder and archive", ["folder", "night.tar"], 3, []),
@@ -180,6 +181,12 @@ with Folder():
         ("series and a filter", ["night.tar"], 4, [*SERIES, "-w", "mag < 19.5"]),
         ("topics", ["night.tar"], 2, ["-t", "bright=mag < 19", "-t", "all=1"]),
         ("no row", ["night.tar"], 2, ["-w", "mag < 0"]),
+        (
+            "shards without an alert",
+            ["few.tar"],
+            6,
+            ["--columns", "packet.candidate.rcid,packet.prv_candidates[].jd"],
+        ),
         (
             "other settings",
             ["night.tar"],
@@ -299,6 +306,13 @@ with Folder():
     refused("a folder lacks a file", ["s3x/out.csv: is not there"], "s1", "s2", "s3x", "s4", out="y")
     refused("reports: one is missing", ["shard 2 of 4 is missing"], *[f"s{k}/run.json" for k in (1, 3, 4)])
     refused("no shard", ["is no shard"], "whole/out.ndjson", code=1)
+    for out in ("s1/out.ndjson", "./s1/../s1/out.ndjson"):
+        r = nightjar("merge", out, *files, "--overwrite")
+        ok(
+            r.returncode == 1 and "is a shard, and to be written" in r.stderr,
+            "a shard is not written over",
+            r,
+        )
     refused("files of two kinds", ["two kinds"], "s1/out.ndjson", "s2/out.csv", code=1)
     refused("a file that is no output", ["no output of a run"], "night.tar", code=1)
     shutil.copy("s1/out.ndjson", "lone.ndjson")
