@@ -100,9 +100,13 @@ static int run_over(options *o, const nj_objects_account *account, const char *f
     if (run->dead_letters) /* that one has the alerts' */
         run->dead_letters = nj_arena_printf(&o->cli.arena, "%s.objects", run->dead_letters);
     nj_report report;
+    nj_buffer joined = { 0 };
+    nj_objects_json(account, !strcmp(o->by, "sso"), &joined);
     int rc = nj_run(run, &report, err);
+    report.objects = joined.failed ? NULL : joined.data;
     rc = nj_cli_report(&o->cli, &report, rc, err);
     nj_report_free(&report);
+    nj_buffer_free(&joined);
     return rc == NJ_EXIT_OK && dead && run->strict ? NJ_EXIT_STRICT : rc;
 }
 

@@ -55,5 +55,6 @@ int nj_objects_merge(const nj_objects_options *options, nj_objects **objects, nj
 void nj_objects_free(nj_objects *objects);
 /* The account in sentences. */
 void nj_objects_say(const nj_objects_account *account, bool by_sso, nj_buffer *out);
+void nj_objects_json(const nj_objects_account *account, bool by_sso, nj_buffer *out);
 
 #endif

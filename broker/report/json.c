@@ -419,6 +419,7 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
     early(r, j);
     lag(r, j);
     outputs(r, j);
+    if (r->objects) nj_json_raw(j, "objects", r->objects, strlen(r->objects));
     nj_json_put(j, "future_points=%llu dead_letters=%s", (unsigned long long)r->future_points,
                 r->dead_letters[0] ? r->dead_letters : NULL);
     nj_json_open(j, "sources", '[');

@@ -132,6 +132,7 @@ typedef struct nj_report {
     uint32_t n_refused;
     nj_shed_account *shed;  /* NULL: no module was left out; owned */
     uint64_t future_points; /* light-curve points later than their alert */
+    const char *objects;    /* JSON: how alerts were joined before (`objects`); NULL = they were not */
 } nj_report;
 
 /* Messages of the partition that are not acknowledged. */

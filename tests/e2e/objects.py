@@ -4,7 +4,7 @@ nothing; phase curves of 14 solar system objects against fink-utils, from packet
 
 import copy, json, math, os, random, re, tarfile
 from avro import Schema, container, make_container
-from tap import ROOT, SHARED, Folder, done, nightjar, ok, rows, skip
+from tap import ROOT, SHARED, Folder, done, nightjar, ok, report, rows, skip
 
 POINT = [("midpointMjdTai", "double"), ("psfFlux", "double"), ("psfFluxErr", "double"), ("band", "string")]
 PLACE = [("ra", "double"), ("dec", "double")]
@@ -119,6 +119,10 @@ def what_is_counted():
     )
     ok("lsst lc: 4 points; 5 told again, 3 of them with other values" in said, "what became of points", said)
     ok("(first: lc.flux of 7)" in said, "the first that differs is named", said)
+    r = objects("one.avro", "two.avro", "-m", "features", "-o", "null:", "-q", "--report", "run.json")
+    told = report("run.json")["objects"]
+    ok(told["read"] == 6 and told["merged"] == 4 and told["of_none"] == 1, "the report has the account", told)
+    ok(told["series"][0]["differing"] == 3, "of each series, too", told)
     p = merged("m/lsst.avro")
     ok(sorted(p) == ["7", "8"], "a packet per object", list(p))
     ok(p["7"]["lc.candid"] == [1, 2, 3], "each detection once, in time", p["7"])
