@@ -29,8 +29,8 @@ WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpoin
 # No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
 COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -Iinclude
 LIBS   := -lrdkafka -lavro -lcfitsio -lsqlite3 -larchive -ldeflate -lsnappy -lzstd -lz -llzma -lbz2 \
-          -ljansson -lcurl -linih -lerfa -lwcs -lxml2 -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw \
-          -lelf -lunwind -ldl -lm -lpthread
+          -ljansson -lcurl -linih -lerfa -lchealpix -lwcs -lxml2 -lfftw3 -lgsl -lgslcblas -lmicrohttpd \
+          -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 DATE    := $(shell git log -1 --format=%cs 2>/dev/null)
 

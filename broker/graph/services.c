@@ -12,10 +12,12 @@ typedef struct service {
 
 const void *nj_sky_service(uint32_t version);
 const void *nj_model_service_find(uint32_t version);
+const void *nj_region_service(uint32_t version);
 
 static const service services[] = {
     { "sky", nj_sky_service },
     { "model", nj_model_service_find },
+    { "region", nj_region_service },
     { NULL, NULL },
 };
 

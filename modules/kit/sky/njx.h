@@ -188,5 +188,10 @@ void njx_hex(char text[65], const uint8_t digest[32]);
 
 /* service.c */
 const void *nj_sky_service(uint32_t version);
+/* The path of a file or folder of the data path, else of the working directory; NULL = there is none. Caller
+ * frees. */
+char *njx_find(const char *name);
+/* Changes when all files that are followed shall be looked at, at once (SIGHUP). */
+int njx_rechecks(void);
 
 #endif

@@ -89,6 +89,19 @@ static char *resolve(const char *name)
     return path ? path : realpath(name, NULL);
 }
 
+char *njx_find(const char *name)
+{
+    pthread_mutex_lock(&registry_lock);
+    char *path = resolve(name);
+    pthread_mutex_unlock(&registry_lock);
+    return path;
+}
+
+int njx_rechecks(void)
+{
+    return atomic_load_explicit(&rechecks, memory_order_relaxed);
+}
+
 static nj_sky_view *load_view(const char *path, uint64_t generation, char *why, size_t why_size)
 {
     nj_sky_view *v = calloc(1, sizeof *v);
@@ -129,7 +142,7 @@ static void look(nj_sky_catalog *cat)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    int asked = atomic_load_explicit(&rechecks, memory_order_relaxed);
+    int asked = njx_rechecks();
     if (now.tv_sec == cat->looked && asked == cat->rechecks) return;
     cat->looked = now.tv_sec;
     cat->rechecks = asked;

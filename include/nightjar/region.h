@@ -1,0 +1,53 @@
+/* nightjar/region.h - which regions of the sky hold a position: coverage maps (MOC), cones and polygons, and
+ * bands of a latitude.
+ *
+ *     const nj_region *sky = host->service(host->opaque, "region", NJ_REGION_VERSION);
+ *     sky->open("gw.fits, fields.reg:mine, galactic -10 10", &set, why, sizeof why);       in open()
+ *     const nj_region_view *view = sky->begin(set);                 in process(): one state of the files
+ *     uint32_t n = sky->find(view, ra, dec, bits);
+ *     sky->end(set, view);
+ *
+ * A file that is replaced, or added to a folder, is taken by the next begin(); views already begun keep the
+ * old state. Any thread may call all functions but open and close at once; none allocates but open and a
+ * swap. Append only, as module.h. */
+#ifndef NIGHTJAR_REGION_H
+#define NIGHTJAR_REGION_H
+#include "nightjar/module.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NJ_REGION_VERSION 1u
+
+typedef struct nj_region_set nj_region_set;   /* a list of files, followed */
+typedef struct nj_region_view nj_region_view; /* one state of them; valid from begin() to end() */
+
+typedef struct nj_region {
+    uint32_t abi, size; /* NJ_REGION_VERSION, sizeof(nj_region) */
+    /* list: files, folders (a name that ends in '/'), or bands ("galactic LOW HIGH", "ecliptic LOW HIGH",
+     * degrees of latitude), separated by commas; ":NAME" behind one is the name of the region, which is else
+     * the file's name without its ending. NJ_ENO_CATALOG when a file is not there, NJ_ECONF when it is wrong;
+     * `why` has the file and the reason. */
+    int (*open)(const char *list, nj_region_set **set, char *why, size_t why_size);
+    void (*close)(nj_region_set *set); /* NULL allowed; no view may be held */
+    /* The present state, looked at once per second at most. A file that is wrong is reported once in
+     * `problem` and the old state stays. Never NULL. */
+    const nj_region_view *(*begin)(nj_region_set *set);
+    void (*end)(nj_region_set *set, const nj_region_view *view);
+    uint32_t (*count)(const nj_region_view *view);      /* regions */
+    uint64_t (*generation)(const nj_region_view *view); /* 1, then 2 after a swap, ... */
+    const char *(*name)(const nj_region_view *view, uint32_t k);
+    /* Sets bit k (of word k / 64) for each region k that holds the position (deg) and returns how many do.
+     * bits: (count + 63) / 64 words, cleared first. -1: no position (NaN, or a declination beyond 90). */
+    int32_t (*find)(const nj_region_view *view, double ra, double dec, uint64_t *bits);
+    /* find() by the definition, without an index: slow, for tests and process_ref. */
+    int32_t (*find_plain)(const nj_region_view *view, double ra, double dec, uint64_t *bits);
+    /* Why the last new state was refused since the last call, copied into why; 0 = nothing to say. */
+    int (*problem)(nj_region_set *set, char *why, size_t why_size);
+} nj_region;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

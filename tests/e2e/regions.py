@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""regions.py - the module region against mocpy and astropy on 10^5 positions: coverage maps in every format,
+cones, polygons, bands; files that are wrong are refused by name."""
+
+import gzip, struct, warnings
+from tap import ROOT, Folder, done, needs, nightjar, ok
+
+needs("mocpy", "astropy", "numpy")
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import (
+    Angle,
+    BarycentricMeanEcliptic,
+    Galactic,
+    ICRS,
+    FK5,
+    Latitude,
+    Longitude,
+    SkyCoord,
+)
+from mocpy import MOC
+
+warnings.simplefilter("ignore")
+N = 100_000
+rng = np.random.default_rng(20260507)
+
+
+def positions():
+    ra = rng.uniform(0, 360, N)
+    dec = np.degrees(np.arcsin(rng.uniform(-1, 1, N)))
+    near = np.arange(N) % 4 == 0  # around the poles, the meridian and what the maps below hold
+    ra[near] = (rng.choice([0, 0, 45, 150, 266.4, 359.9], near.sum()) + rng.normal(0, 2, near.sum())) % 360
+    dec[near] = np.clip(
+        rng.choice([0, 90, -90, 2, -29, 41.8], near.sum()) + rng.normal(0, 2, near.sum()), -90, 90
+    )
+    return ra, dec
+
+
+def check(files, ra, dec, names):
+    """Rows whose names differ, by `nightjar check` over a table of reference values."""
+    with open("values.csv", "w") as f:
+        f.write("# by mocpy and astropy\nra,dec,=inside,=n,=names,=reason\n")
+        for a, d, n in zip(ra, dec, names):
+            f.write(f'{float(a)!r},{float(d)!r},{int(bool(n))},{len(n)},"{",".join(n)}",done\n')
+    sets = ("-D", "module.here.kind=region", "-D", f"module.here.files={files}")
+    r = nightjar("check", "here", *sets, "--values", "values.csv", timeout=600)
+    return r
+
+
+def inside_polygon(vertices, ra, dec):
+    """By the angles that the corners span around each position, on the sphere."""
+    to = lambda a, d: np.stack(
+        [np.cos(np.radians(d)) * np.cos(np.radians(a)), np.cos(np.radians(d)) * np.sin(np.radians(a)),
+         np.sin(np.radians(d))], -1,
+    )  # fmt: skip
+    p, v = to(ra, dec), to(*np.array(vertices, float).T)
+    turn = np.zeros(len(p))
+    for a, b in zip(v, np.roll(v, -1, 0)):
+        turn += np.arctan2(p @ np.cross(a, b), a @ b - (p @ a) * (p @ b))
+    middle = v.sum(0)
+    return (np.abs(turn) > np.pi) & (p @ middle > 0)
+
+
+def every_format_equals_mocpy():
+    ra, dec = positions()
+    at = lambda a, d: (Longitude(np.atleast_1d(a) * u.deg), Latitude(np.atleast_1d(d) * u.deg))
+    cone = lambda a, d, r, order: MOC.from_cone(
+        Longitude(a * u.deg), Latitude(d * u.deg), radius=Angle(r * u.deg), max_depth=order
+    )
+    pole = cone(12, 89, 3, 10).union(cone(100, -88.5, 2.5, 9))
+    wide = cone(0, 0, 40, 7).union(cone(266.4, -29, 3, 12))
+    deep = MOC.from_lonlat(*at(ra[:2000], dec[:2000]), max_norder=29)
+    ragged = MOC.from_healpix_cells(
+        rng.choice(12 * 4**6, 9000, False).astype(np.uint64), np.full(9000, 6, np.uint8), 6
+    )
+    whole, empty = MOC.from_str("0/0-11"), MOC.from_str("5/")
+    pole.save("pole.fits", "fits", overwrite=True)
+    wide.save("wide.moc.fits", "fits", overwrite=True, pre_v2=True)
+    deep.save("deep.json", "json", overwrite=True)
+    ragged.save("ragged.txt", "ascii", overwrite=True)
+    whole.save("whole.txt", "ascii", overwrite=True)
+    empty.save("empty.fits", "fits", overwrite=True)
+    with gzip.open("packed.fits.gz", "wb") as f, open("pole.fits", "rb") as g:
+        f.write(g.read())
+    maps = {
+        "pole": pole,
+        "wide": wide,
+        "deep": deep,
+        "ragged": ragged,
+        "whole": whole,
+        "empty": empty,
+        "packed": pole,
+    }
+    inside = {k: m.contains_lonlat(*at(ra, dec)) for k, m in maps.items()}
+    names = [[k for k in maps if inside[k][i]] for i in range(N)]
+    r = check(
+        "pole.fits, wide.moc.fits, deep.json, ragged.txt, whole.txt, empty.fits, packed.fits.gz",
+        ra,
+        dec,
+        names,
+    )
+    ok(
+        r.returncode == 0,
+        f"FITS ranges, NUNIQ, JSON, ASCII, gzip: {N} positions as mocpy",
+        r.stdout + r.stderr,
+    )
+    ok(inside["deep"].sum() >= 2000, "2,000 of them in single cells of order 29", inside["deep"].sum())
+    names[N // 2] = ["pole"]
+    r = check("pole.fits, wide.moc.fits, deep.json, ragged.txt, whole.txt", ra[: N // 2 + 1], dec, names)
+    ok(r.returncode == 5, "a row that is wrong is found", r.stdout)
+
+
+def shapes_and_bands_equal_astropy():
+    ra, dec = positions()
+    sky = SkyCoord(ra * u.deg, dec * u.deg)
+    square = [(149, 1), (151.5, 1.2), (151, 3.4), (148.7, 2.9)]
+    arrow = [(350, -20), (10, -20), (0, 0), (10, 25), (350, 20), (355, 3)]  # not convex, over the meridian
+    cap = [(0, 85), (90, 84), (180, 86), (270, 83)]  # around the pole
+    spell = lambda v: "polygon(" + ",".join(f"{a},{d}" for a, d in v) + ")"
+    open("a.reg", "w").write(
+        f"# Region file format: DS9\nglobal color=green\nicrs\n{spell(square)} # text={{x}}\n"
+    )
+    open("b.reg", "w").write(f"icrs;{spell(arrow)};{spell(cap)}\n")
+    open("c.reg", "w").write(
+        "icrs\ncircle(10:00:00,+02:00:00,1800\")\n+circle 359.9d -1d 90'\nfk5; circle(266.4,-29,2)\n"
+    )
+    open("d.reg", "w").write("galactic\ncircle(0.5,-0.25,3)\necliptic\ncircle 10 80 4\n")
+    fk5 = SkyCoord(266.4 * u.deg, -29 * u.deg, frame=FK5(equinox="J2000")).icrs
+    near = lambda c, r: sky.separation(c.icrs).deg <= r
+    at = lambda a, d, **k: SkyCoord(a * u.deg, d * u.deg, **k)
+    b = sky.galactic.b.deg
+    beta = sky.transform_to(BarycentricMeanEcliptic()).lat.deg
+    inside = {
+        "a": inside_polygon(square, ra, dec),
+        "b": inside_polygon(arrow, ra, dec) | inside_polygon(cap, ra, dec),
+        "c": near(at(150, 2), 0.5) | near(at(359.9, -1), 1.5) | near(fk5, 2),
+        "d": near(at(0.5, -0.25, frame=Galactic), 3) | near(at(10, 80, frame=BarycentricMeanEcliptic), 4),
+        "plane": np.abs(b) <= 10,
+        "ecliptic": (beta >= -5) & (beta <= 7.5),
+    }
+    names = [[k for k in inside if inside[k][i]] for i in range(N)]
+    r = check("a.reg, b.reg, c.reg, d.reg, galactic -10 10:plane, ecliptic -5 7.5", ra, dec, names)
+    ok(r.returncode == 0, f"circles, polygons, bands: {N} positions as astropy", r.stdout + r.stderr)
+    for k in inside:
+        ok(inside[k].sum() > 20, f"{k}: some are inside", inside[k].sum())
+
+
+def run_with(files):
+    here = ("-m", "here", "-D", "module.here.kind=region", "-D", f"module.here.files={files}")
+    return nightjar("run", *here, "-o", "null:", f"{ROOT}/data/sample.tar.gz")
+
+
+def refused(name, content, *words):
+    with open(name, "wb") as f:
+        f.write(content if isinstance(content, bytes) else content.encode())
+    r = run_with(name)
+    ok(r.returncode == 1, f"{name}: exit 1", r.stdout + r.stderr)
+    for word in words:
+        ok(word in r.stderr, f"{name}: says '{word}'", r.stderr)
+
+
+def wrong_files_are_refused():
+    refused("empty_file.txt", "", "empty_file.txt", "is empty")
+    refused("order.txt", "3/1\n30/5", "line 2", "order above 29")
+    refused("cell.txt", "0/12", "line 1", "a cell that its order does not have")
+    refused("noorder.txt", "5 6", "a cell without an order")
+    refused("back.txt", "3/5-2", "a cell")
+    refused("time.txt", "t5/1 s3/2", "time")
+    refused("open.json", '{"3": [1, 2', "no ']'")
+    refused("more.json", '{"3": [1]} x', "more behind")
+    refused("float.json", '{"3": [1.5]}', "line 1")
+    refused("huge.txt", "29/99999999999999999999999", "cell")
+    refused("bin.dat", b"\0\1\2\3", "neither FITS nor text")
+    refused("ellipse.reg", "icrs\nellipse(1,2,3,4,0)\n", "line 2", "not 'ellipse'")
+    refused("pixels.reg", "image\ncircle(1,2,3)\n", "not 'image'")
+    refused("frame.reg", "circle(1,2,3)\n", "no coordinates of the sky")
+    refused("minus.reg", "icrs\n-circle(1,2,3)\n", "taken away")
+    refused("numbers.reg", "icrs\ncircle(1,2)\n", "two coordinates and a radius")
+    refused("radius.reg", "icrs\ncircle(1,2,-3)\n", "a radius must be")
+    refused("pixel.reg", "icrs\ncircle(1,2,3p)\n", "3p")
+    refused("lat.reg", "icrs\ncircle(1,92,3)\n", "latitude 92")
+    refused("odd.reg", "icrs\npolygon(1,2,3,4,5,6,7)\n", "odd number")
+    refused("two.reg", "icrs\npolygon(1,2,3,4)\n", "fewer than three corners")
+    refused("half.reg", "icrs\npolygon(0,0,120,0,240,0)\n", "85 degrees")
+    refused("nothing.reg", "# Region file\nicrs\n", "has no region")
+    for files, word in (
+        ("absent.fits", "no such file"),
+        ("absent/", "no such folder"),
+        ("galactic -10", "a band is"),
+        ("galactic 10 -10", "a band is"),
+        ("ecliptic -95 0", "a band is"),
+        ("", "no file, folder or band"),
+        ("galactic -10 10, galactic -5 5", "two regions would be called 'galactic'"),
+    ):
+        r = run_with(files)
+        ok(r.returncode != 0, f"'{files}' is refused", r.stdout)
+        ok(word in r.stderr, f"'{files}': says '{word}'", r.stderr)
+
+
+def card(key, value):
+    text = f"'{value:<8}'" if isinstance(value, str) else f"{value:>20}"
+    return f"{key:<8}= {text}".ljust(80).encode()
+
+
+def fits(cards, data, rows=1, width=8, form="1K", name="UNIQ"):
+    block = lambda b, pad: b + pad * (-len(b) % 2880)
+    primary = [("SIMPLE", "T"), ("BITPIX", 8), ("NAXIS", 0)]
+    first = b"".join(
+        b"SIMPLE  =                    T".ljust(80) if k == "SIMPLE" else card(k, v) for k, v in primary
+    )
+    table = [("XTENSION", "BINTABLE"), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", width), ("NAXIS2", rows),
+             ("PCOUNT", 0), ("GCOUNT", 1), ("TFIELDS", 1), ("TFORM1", form), ("TTYPE1", name)]  # fmt: skip
+    table = {**dict(table), **dict(cards)}
+    head = b"".join(card(k, v) for k, v in table.items())
+    end = b"END".ljust(80)
+    return block(first + end, b" ") + block(head + end, b" ") + block(data, b"\0")
+
+
+def wrong_tables_are_refused():
+    uniq = struct.pack(">q", 4 * 4**3 + 100)
+    nuniq = [("ORDERING", "NUNIQ")]
+    good = fits(nuniq, uniq)
+    open("good.fits", "wb").write(good)
+    r = nightjar("check", "here", "-D", "module.here.kind=region", "-D", "module.here.files=good.fits")
+    ok(r.returncode == 0, "a table by hand is read", r.stdout + r.stderr)
+    refused("cut.fits", good[:5000], "is cut off")
+    refused("headless.fits", good[:2880], "has no binary table")
+    refused("zero.fits", fits(nuniq, struct.pack(">q", 0)), "row 1", "no cell in NUNIQ")
+    refused("minus.fits", fits(nuniq, struct.pack(">q", -5)), "no cell in NUNIQ")
+    refused("above.fits", fits(nuniq, struct.pack(">q", 2**62)), "no cell in NUNIQ")
+    refused("rows.fits", fits([*nuniq, ("NAXIS2", 10**9)], uniq), "is cut off")
+    refused("wide.fits", fits([*nuniq, ("TFORM1", "2K")], uniq), "width of the columns")
+    refused("real.fits", fits(nuniq, uniq, form="1D"), "no whole numbers")
+    refused("scaled.fits", fits([*nuniq, ("TZERO1", 5)], uniq), "scaled")
+    refused("form.fits", fits(nuniq, uniq, form="1PK(3)"), "is not read")
+    refused("galactic.fits", fits([*nuniq, ("COORDSYS", "G")], uniq), "COORDSYS = G")
+    refused("time.fits", fits([*nuniq, ("MOCDIM", "TIME")], uniq), "MOCDIM = TIME")
+    refused("odd.fits", fits([("ORDERING", "RANGE")], uniq), "lacks its end")
+    refused("back.fits", fits([("ORDERING", "RANGE")], struct.pack(">qq", 5, 5), rows=2), "is no range")
+    refused("other.fits", fits([("ORDERING", "NESTED")], uniq, name="PIXEL"), "ORDERING is neither")
+
+
+with Folder():
+    every_format_equals_mocpy()
+    shapes_and_bands_equal_astropy()
+    wrong_files_are_refused()
+    wrong_tables_are_refused()
+done()
