@@ -398,8 +398,8 @@ void nj_energy_begin(nj_energy *e)
         poll_meter(e);
     else
         nj_energy_counter_begin(&e->counter);
-    pthread_mutex_unlock(&e->lock);
     e->polling = pthread_create(&e->thread, NULL, poll_thread, e) == 0;
+    pthread_mutex_unlock(&e->lock);
 }
 
 /* Joules of the whole that the source covers, since begin; NAN = it gave nothing. */
@@ -411,10 +411,12 @@ static double end_joule(nj_energy *e)
         pthread_cond_signal(&e->wake);
         pthread_mutex_unlock(&e->lock);
         pthread_join(e->thread, NULL);
-        e->polling = false;
     }
     if (strcmp(e->source.kind, "measured")) return NAN;
+    pthread_mutex_lock(&e->lock);
+    e->polling = false;
     poll_source(e);
+    pthread_mutex_unlock(&e->lock);
     if (!strcmp(e->source.tier, "meter")) return e->meter_n > 1 && e->meter_joule > 0 ? e->meter_joule : NAN;
     double joule = nj_energy_counter_joule(&e->counter);
     return joule > 0 ? joule : NAN; /* shorter than the counter's step */
