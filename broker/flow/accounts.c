@@ -8,6 +8,7 @@
 #include "../base/log.h"
 #include "../graph/services.h"
 #include "confine.h"
+#include "duplicates.h"
 #include "internal.h"
 #include "overload.h"
 #include "resume.h"
@@ -233,7 +234,8 @@ int nj_flow_accounts(run *r, nj_report *report)
         s->ledger = r->accounts.ledger[i];
         nj_ledger_add(&report->ledger, &r->accounts.ledger[i]);
     }
-    if (fill_topics(r, report) || fill_stages(r, report) || fill_early(r, report) || fill_lag(r, report))
+    if (nj_flow_duplicates_report(r, report) || fill_topics(r, report) || fill_stages(r, report) ||
+        fill_early(r, report) || fill_lag(r, report))
         return -1;
     if (r->output.time && fill_outputs(r, report)) return -1;
     nj_flow_answers(r, report);

@@ -148,6 +148,7 @@ void nj_cli_free(nj_cli *cli)
     free(cli->source);
     free(cli->sink);
     free(cli->sink_topic);
+    free(cli->seen);
     free(cli->module_path);
     free(cli->topic);
     free(cli->trace);

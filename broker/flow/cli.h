@@ -21,6 +21,7 @@ typedef struct nj_cli {
     nj_outfile report; /* open from nj_cli_begin() on, so that no second run writes it */
     const char **source, **sink, **module_path;
     const char **sink_topic; /* [n_sinks], or NULL */
+    const char **seen;
     nj_topic_option *topic;
     int64_t *trace;
     bool quiet;

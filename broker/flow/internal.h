@@ -208,13 +208,14 @@ typedef struct run {
     run_surveys surveys;
     run_accounts accounts;
     run_end end;
-    struct kept_state *kept;    /* of the workers before this one (keep.h); NULL: there is no supervisor */
-    struct run_resume *resume;  /* resume.h */
-    trace *trace;               /* NULL: no alert is traced */
-    bool confined;              /* [guard] sandbox */
-    struct nj_sandbox *sandbox; /* of the threads that run modules; NULL = none */
-    struct overload *overload;  /* NULL: nothing is left out */
-    struct missing *missing;    /* NULL: all alerts are wanted (missing.h) */
+    struct kept_state *kept;       /* of the workers before this one (keep.h); NULL: there is no supervisor */
+    struct run_resume *resume;     /* resume.h */
+    trace *trace;                  /* NULL: no alert is traced */
+    bool confined;                 /* [guard] sandbox */
+    struct nj_sandbox *sandbox;    /* of the threads that run modules; NULL = none */
+    struct overload *overload;     /* NULL: nothing is left out */
+    struct duplicates *duplicates; /* NULL: nothing is looked at (duplicates.h) */
+    struct missing *missing;       /* NULL: all alerts are wanted (missing.h) */
 } run;
 
 /* fields.c */

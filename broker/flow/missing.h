@@ -14,9 +14,22 @@ int nj_flow_missing_begin(struct run *r, nj_error *err);
 bool nj_flow_is_wanted(const struct run *r, int64_t id);
 void nj_flow_missing_free(struct run *r);
 
-/* missing_tables.c: each id of a row that lacks a module. -1 with err. */
-typedef int nj_missing_add(void *opaque, int64_t id); /* -1: memory is short */
-int nj_missing_avro(const char *path, nj_missing_add *add, void *opaque, nj_error *err);
-int nj_missing_fits(const char *path, nj_missing_add *add, void *opaque, nj_error *err);
+/* Each id of the rows of an output: with `shed` of those alone that lack a module. survey: NULL where that is
+ * not read. option: "--missing", for messages. spec: a path, with or without its scheme. */
+typedef int nj_missing_add(void *opaque, int64_t id, const char *survey); /* -1: memory is short */
+int nj_output_ids(const char *option, const char *spec, bool shed, nj_missing_add *add, void *opaque,
+                  nj_error *err);
+
+/* What the readers of one kind of file are given. */
+typedef struct nj_ids {
+    const char *option, *path;
+    bool shed;
+    nj_missing_add *add;
+    void *opaque;
+    nj_error *err;
+} nj_ids;
+/* missing_tables.c. -1 with err. */
+int nj_ids_avro(const nj_ids *to);
+int nj_ids_fits(const nj_ids *to);
 
 #endif

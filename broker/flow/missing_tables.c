@@ -39,38 +39,46 @@ static bool is_shed(const avro_value_t *record)
     return false;
 }
 
-static int take_row(const avro_value_t *row, const char *path, uint64_t number, nj_missing_add *add,
-                    void *opaque, nj_error *err)
+static int take_row(const nj_ids *to, const avro_value_t *row, uint64_t number)
 {
+    const char *survey = NULL;
+    size_t size;
     avro_value_t field;
     int64_t id;
-    if (!is_shed(row)) return 0;
+    if (to->shed && !is_shed(row)) return 0;
     if (avro_value_get_by_name(row, "candid", &field, NULL))
-        return nj_fail(err, "--missing %s: rows have no candid", path);
+        return nj_fail(to->err, "%s %s: rows have no candid", to->option, to->path);
     avro_value_t v = branch_of(&field);
     if (avro_value_get_type(&v) != AVRO_INT64 || avro_value_get_long(&v, &id))
-        return nj_fail(err, "--missing %s: row %llu has no candid", path, (unsigned long long)number);
-    return add(opaque, id) ? nj_fail(err, "out of memory") : 0;
+        return nj_fail(to->err, "%s %s: row %llu has no candid", to->option, to->path,
+                       (unsigned long long)number);
+    if (!avro_value_get_by_name(row, "survey", &field, NULL)) {
+        v = branch_of(&field);
+        if (avro_value_get_type(&v) == AVRO_STRING) avro_value_get_string(&v, &survey, &size);
+    }
+    return to->add(to->opaque, id, survey) ? nj_fail(to->err, "out of memory") : 0;
 }
 
-int nj_missing_avro(const char *path, nj_missing_add *add, void *opaque, nj_error *err)
+int nj_ids_avro(const nj_ids *to)
 {
+    const char *path = to->path;
+    nj_error *err = to->err;
     avro_file_reader_t file;
-    if (avro_file_reader(path, &file)) return nj_fail(err, "--missing %s: %s", path, avro_strerror());
+    if (avro_file_reader(path, &file)) return nj_fail(err, "%s %s: %s", to->option, path, avro_strerror());
     avro_schema_t schema = avro_file_reader_get_writer_schema(file);
     avro_value_iface_t *class = schema ? avro_generic_class_from_schema(schema) : NULL;
     avro_value_t row;
     int rc = 0, read = 0;
     if (!class || !is_avro_record(schema) || avro_generic_value_new(class, &row)) {
-        rc = nj_fail(err, "--missing %s: no rows of an output", path);
+        rc = nj_fail(err, "%s %s: no rows of an output", to->option, path);
     } else {
         for (uint64_t number = 1; rc == 0 && (read = avro_file_reader_read_value(file, &row)) == 0;
              number++) {
-            rc = take_row(&row, path, number, add, opaque, err);
+            rc = take_row(to, &row, number);
             avro_value_reset(&row);
         }
         if (rc == 0 && read != EOF) /* a run is under way, or was broken off */
-            nj_log(NJ_LOG_WARN, "--missing %s: it ends within a block, which is skipped: %s", path,
+            nj_log(NJ_LOG_WARN, "%s %s: it ends within a block, which is skipped: %s", to->option, path,
                    avro_strerror());
         avro_value_decref(&row);
     }
@@ -116,27 +124,29 @@ static void find_columns(table *t)
     fits_clear_errmsg();
 }
 
-static int take_rows(table *t, const char *path, LONGLONG from, LONGLONG n, nj_missing_add *add, void *opaque,
-                     nj_error *err)
+static int take_rows(const nj_ids *to, table *t, LONGLONG from, LONGLONG n)
 {
     char *text[ROWS];
     LONGLONG id[ROWS];
     bool shed[ROWS] = { false }, any = false;
     for (LONGLONG k = 0; k < n; k++) text[k] = t->text + (size_t)k * (t->width + 1);
-    for (int i = 0; i < t->n && !t->status; i++) {
+    for (LONGLONG k = 0; k < n && !to->shed; k++) any = shed[k] = true;
+    for (int i = 0; to->shed && i < t->n && !t->status; i++) {
         fits_read_col_str(t->file, t->reason[i], from, 1, n, (char *)"", text, NULL, &t->status);
         for (LONGLONG k = 0; k < n && !t->status; k++) any |= shed[k] |= !strcmp(text[k], "shed");
     }
     if (!any || t->status) return 0;
-    if (!t->candid) return nj_fail(err, "--missing %s: rows have no candid", path);
+    if (!t->candid) return nj_fail(to->err, "%s %s: rows have no candid", to->option, to->path);
     fits_read_col(t->file, TLONGLONG, t->candid, from, 1, n, NULL, id, NULL, &t->status);
     for (LONGLONG k = 0; k < n && !t->status; k++)
-        if (shed[k] && add(opaque, id[k])) return nj_fail(err, "out of memory");
+        if (shed[k] && to->add(to->opaque, id[k], NULL)) return nj_fail(to->err, "out of memory");
     return 0;
 }
 
-int nj_missing_fits(const char *path, nj_missing_add *add, void *opaque, nj_error *err)
+int nj_ids_fits(const nj_ids *to)
 {
+    const char *path = to->path;
+    nj_error *err = to->err;
     table *t = calloc(1, sizeof *t);
     LONGLONG n = 0;
     char why[FLEN_STATUS];
@@ -144,12 +154,13 @@ int nj_missing_fits(const char *path, nj_missing_add *add, void *opaque, nj_erro
     if (!t) return nj_fail(err, "out of memory");
     if (fits_open_diskfile(&t->file, path, READONLY, &t->status) == 0) find_columns(t);
     fits_get_num_rowsll(t->file, &n, &t->status);
-    if (!t->status && t->n && !(t->text = malloc(ROWS * (t->width + 1)))) rc = nj_fail(err, "out of memory");
-    for (LONGLONG at = 1; at <= n && t->n && !rc && !t->status; at += ROWS)
-        rc = take_rows(t, path, at, n - at + 1 < ROWS ? n - at + 1 : ROWS, add, opaque, err);
+    if (!t->status && (t->n || !to->shed) && !(t->text = malloc(ROWS * (t->width + 1))))
+        rc = nj_fail(err, "out of memory");
+    for (LONGLONG at = 1; at <= n && (t->n || !to->shed) && !rc && !t->status; at += ROWS)
+        rc = take_rows(to, t, at, n - at + 1 < ROWS ? n - at + 1 : ROWS);
     if (!rc && t->status) {
         fits_get_errstatus(t->status, why);
-        rc = nj_fail(err, "--missing %s: %s", path, why);
+        rc = nj_fail(err, "%s %s: %s", to->option, path, why);
     }
     fits_clear_errmsg();
     if (t->file) fits_close_file(t->file, &ignored);

@@ -82,6 +82,16 @@ static int add_trace(void *conf, const char *text, nj_error *err)
     return 0;
 }
 
+static int add_seen(void *conf, const char *spec, nj_error *err)
+{
+    nj_cli *cli = conf;
+    const char **more = realloc(cli->seen, (cli->options.n_seen + 1) * sizeof *more);
+    if (!more) return nj_fail(err, "out of memory");
+    cli->options.seen = cli->seen = more;
+    cli->seen[cli->options.n_seen++] = spec;
+    return 0;
+}
+
 static int add_module_path(void *conf, const char *path, nj_error *err)
 {
     nj_cli *cli = conf;
@@ -244,6 +254,9 @@ const nj_option nj_cli_run[] = {
     { "missing", 0, NJ_OPTION_TEXT, AT(options.missing), "OUT",
       .doc = "only the alerts that an earlier run's output (a file) has without a module that was left out "
              "under load" },
+    { "seen", 0, NJ_OPTION_CALL, .value = "OUT", .take = add_seen,
+      .doc = "alerts that an earlier run's output (a file) has count as duplicates, by survey and id "
+             "(repeatable)" },
     { "resume", 0, NJ_OPTION_FLAG, AT(options.resume),
       .doc = "continue where a run of the same command was broken off; its output files say where" },
     { "strict", 0, NJ_OPTION_FLAG, AT(options.strict),

@@ -7,6 +7,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../graph/crash.h"
+#include "duplicates.h"
 #include "missing.h"
 #include "output.h"
 #include "overload.h"
@@ -68,7 +69,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
         if (outcome[i] == ROW_RETURNED) continue;
         if (o->later || (r->options->limit && (int64_t)number >= r->options->limit))
             outcome[i] = ROW_RETURNED;
-        else if (r->output.dedup && nj_dedup_seen(r->output.dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
+        else if (nj_flow_is_duplicate(o, b, i, mix((uint64_t)(uintptr_t)s)))
             outcome[i] = ROW_DUPLICATE;
         else if (!nj_flow_is_wanted(r, b->id[i]))
             outcome[i] = ROW_FILTERED;

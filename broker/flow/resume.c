@@ -58,6 +58,7 @@ static char *configuration_of(const run *r)
     for (uint32_t i = 0; i < o->n_topics; i++)
         nj_buffer_printf(&out, "topic %s %s\n", o->topic[i].name, o->topic[i].where ? o->topic[i].where : "");
     if (o->missing) nj_buffer_printf(&out, "missing %s\n", o->missing);
+    for (uint32_t i = 0; i < o->n_seen; i++) nj_buffer_printf(&out, "seen %s\n", o->seen[i]);
     if (o->shard.n)
         nj_buffer_printf(&out, "shard %u/%u by %s\n", o->shard.k, o->shard.n, nj_shard_by_name[o->shard.by]);
     if (o->limit) nj_buffer_printf(&out, "limit %lld\n", (long long)o->limit);

@@ -15,6 +15,7 @@
 #include "../base/log.h"
 #include "../sink/waits.h"
 #include "confine.h"
+#include "duplicates.h"
 #include "health.h"
 #include "metrics.h"
 #include "missing.h"
@@ -279,6 +280,7 @@ static void free_run(run *r)
     nj_flow_confine_free(r);
     nj_flow_overload_free(r);
     nj_flow_missing_free(r);
+    nj_flow_duplicates_free(r);
     for (uint32_t i = 0; i < EARLY_MOST; i++) free(r->accounts.early[i]);
     nj_flow_keep_free(r);
     nj_flow_resume_free(r);
@@ -402,7 +404,8 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK && (open_dedup(r, err) || nj_flow_trace_begin(r, err))) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && (open_threads(r, threads, err) || make_rings(r, err))) rc = NJ_EXIT_USAGE;
-    if (rc == NJ_EXIT_OK && (nj_flow_overload_begin(r, err) || nj_flow_missing_begin(r, err)))
+    if (rc == NJ_EXIT_OK &&
+        (nj_flow_overload_begin(r, err) || nj_flow_missing_begin(r, err) || nj_flow_duplicates_begin(r, err)))
         rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && (options->metrics || options->shared || nj_notify_wanted()) &&

@@ -47,12 +47,14 @@ typedef struct nj_run_options {
     void (*on_report)(void *opaque, const nj_report *report, int rc, const nj_error *err);
     void *on_report_opaque;
     struct nj_shared *shared; /* of the supervisor (shared.h); NULL = none */
-    const char *missing;      /* an output of an earlier run: only its alerts that went without a module */
-    const char *report;       /* a file that the caller writes when the run has ended, or NULL */
-    bool own_process;         /* the process is this run's alone: [guard] sandbox may confine it */
-    nj_shard shard;           /* n 0: the whole night */
-    bool resume;              /* continue from what the outputs' journals say */
-    const _Atomic int *stop;  /* set by a signal: stop polling, finish what is under way */
+    const char *const *seen;  /* [n_seen] outputs of earlier runs, whose alerts count as duplicates */
+    uint32_t n_seen;
+    const char *missing;     /* an output of an earlier run: only its alerts that went without a module */
+    const char *report;      /* a file that the caller writes when the run has ended, or NULL */
+    bool own_process;        /* the process is this run's alone: [guard] sandbox may confine it */
+    nj_shard shard;          /* n 0: the whole night */
+    bool resume;             /* continue from what the outputs' journals say */
+    const _Atomic int *stop; /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;
 
 /* The settings that every run begins with (data/instances.ini), for callers without a command line.

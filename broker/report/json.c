@@ -328,6 +328,19 @@ static void topics(const nj_report *r, nj_json *j)
     nj_json_close(j);
 }
 
+static void duplicates(const nj_report *r, nj_json *j)
+{
+    nj_json_open(j, "duplicates_in_files", '[');
+    for (uint32_t i = 0; i < r->n_duplicates; i++) {
+        const nj_report_duplicate *d = &r->duplicate[i];
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "first=%s second=%s n=%llu id=%lld", d->first, d->second, (unsigned long long)d->n,
+                    (long long)d->id);
+        nj_json_close(j);
+    }
+    nj_json_close(j);
+}
+
 static void early(const nj_report *r, nj_json *j)
 {
     nj_json_open(j, "ended_early", '[');
@@ -416,6 +429,7 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
     wrong(r, j);
     guard(r, j);
     topics(r, j);
+    duplicates(r, j);
     early(r, j);
     lag(r, j);
     outputs(r, j);

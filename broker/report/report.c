@@ -31,6 +31,7 @@ void nj_report_free(nj_report *r)
     free(r->file);
     free(r->failed);
     free(r->topic);
+    free(r->duplicate);
     free(r->shed);
     for (uint32_t i = 0; i < r->n_early; i++) free(r->early[i]);
     free(r->early);

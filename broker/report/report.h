@@ -76,6 +76,12 @@ typedef struct nj_report_topic {
     int64_t ns;                /* that this took */
 } nj_report_topic;
 
+typedef struct nj_report_duplicate { /* alerts of one source that came before, in another or the same */
+    char first[256], second[256];
+    uint64_t n;
+    int64_t id; /* the first of them */
+} nj_report_duplicate;
+
 typedef struct nj_report {
     char input[256];  /* the sources as given */
     char started[32]; /* UTC, ISO 8601 */
@@ -115,6 +121,8 @@ typedef struct nj_report {
     uint32_t n_early, more_early; /* more: that had no room */
     nj_report_lag *lag;           /* [n_lags] partitions, the worst first */
     uint32_t n_lags;
+    nj_report_duplicate *duplicate; /* [n_duplicates] */
+    uint32_t n_duplicates;
     nj_report_topic *topic; /* [n_topics] as given with -t */
     uint32_t n_topics;
     nj_report_output *output; /* [n_outputs] as given with -o, then the dead letters */
