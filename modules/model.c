@@ -5,12 +5,14 @@
  * empty: the names of the
  *   manifest's features are columns; "lc.features": they are columns of the module features. `stamps`: the
  *   stamps of the model's image input [N, side, side, channels], each divided by its norm.
- * Returned: one column per output value, named score, or after the manifest's classes, or after the outputs.
- * Notes: a row with a null feature has no answer, unless missing = nan and the model was trained for NaN. */
+ * Returned: one column per output value, named score, or after the manifest's classes, or as the settings
+ *   say; an output of more than 32 values per row (an embedding) is one column.
+ * Notes: a row with a null feature has no answer, unless missing says what the model gets in its place. */
 #include <ctype.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nightjar/column.h"
@@ -18,10 +20,12 @@
 #include "nightjar/model.h"
 #include "nightjar/stamp.h"
 
-enum { MAX_FEATURES = 512, MAX_STAMPS = 3, MAX_OUTPUTS = 32, ROWS = 32, IMAGE_ROWS = 8 };
+/* More values of an output than MAX_SCALARS are one column. */
+enum { MAX_FEATURES = 512, MAX_STAMPS = 3, MAX_SCALARS = 32, MAX_WIDTH = 8192, ROWS = 32, IMAGE_ROWS = 8 };
 
 typedef struct conf {
     const char *model, *features, *stamps, *missing, *engine, *device, *sum, *small_stamps;
+    const char *outputs, *flag, *flag_above;
 } conf;
 
 typedef struct state {
@@ -33,6 +37,8 @@ typedef struct state {
     uint32_t n_features, n_columns, n_stamps, side, width, max_rows;
     int feature_input, image_input; /* of the model; -1 = none */
     int keep_nan, small;
+    float missing; /* in place of a null feature; NaN: none */
+    uint32_t n_gives, *give_width;
     const nj_host *host;
     const char *name;    /* the model's */
     atomic_int *rounded; /* reported once */
@@ -170,19 +176,36 @@ static int check_counts(const state *s, const nj_host *host, const conf *c)
                  s->image_input >= 0 ? info->input[s->image_input].dim[3] : 0, s->n_stamps);
         return refuse(host, c, text, "");
     }
-    if (info->width > MAX_OUTPUTS) return refuse(host, c, "it has too many outputs", "");
+    if (info->width > MAX_WIDTH) return refuse(host, c, "it has too many outputs", "");
     if (nj_stamp_small(c->small_stamps) < 0)
         return refuse(host, c, "small_stamps must be boom or kowalski, not ", c->small_stamps);
-    if (strcmp(c->missing, "skip") && strcmp(c->missing, "nan"))
-        return refuse(host, c, "missing must be skip or nan, not ", c->missing);
+    char *end;
+    if (strcmp(c->missing, "skip") && (strtod(c->missing, &end), !c->missing[0] || *end))
+        return refuse(host, c, "missing must be skip, nan or a number, not ", c->missing);
+    if (c->flag_above[0] && (strtod(c->flag_above, &end), *end))
+        return refuse(host, c, "flag_above must be a number, not ", c->flag_above);
     return NJ_OK;
+}
+
+/* A column per value, or per output where it has too many. */
+static int count_gives(state *s, const nj_host *host)
+{
+    const nj_model_info *info = s->service->info(s->model);
+    s->give_width = host->alloc(host->opaque, (info->width + 1) * sizeof *s->give_width);
+    for (uint32_t i = 0; s->give_width && i < info->n_outputs; i++) {
+        const uint32_t n = info->output[i].row_elements;
+        for (uint32_t e = 0; e < (n > MAX_SCALARS ? 1 : n); e++)
+            s->give_width[s->n_gives++] = n > MAX_SCALARS ? n : 1;
+    }
+    return s->give_width ? NJ_OK : NJ_ENOMEM;
 }
 
 static int open_state(state *s, const nj_host *host, const conf *c)
 {
     *s = (state){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1),
                   .small = nj_stamp_small(c->small_stamps),
-                  .keep_nan = !strcmp(c->missing, "nan") };
+                  .keep_nan = !strcmp(c->missing, "nan"),
+                  .missing = strcmp(c->missing, "skip") ? strtof(c->missing, NULL) : NAN };
     if (!c->model[0]) return refuse(host, c, "the setting names no model", "");
     int rc = nj_model_open(
         s->service, host, c->model,
@@ -194,6 +217,7 @@ static int open_state(state *s, const nj_host *host, const conf *c)
     if (rc == NJ_OK) rc = read_features(s, host, c);
     if (rc == NJ_OK) rc = read_stamps(s, host, c);
     if (rc == NJ_OK) rc = check_counts(s, host, c);
+    if (rc == NJ_OK) rc = count_gives(s, host);
     if (rc != NJ_OK) {
         s->service->close(s->model);
         return rc;
@@ -231,30 +255,62 @@ static const char *column_name(const nj_host *host, const char *text, const char
     return copy_text((void *)(uintptr_t)host, name, n);
 }
 
-static const nj_give *make_gives(const state *s, const nj_host *host)
+/* The k-th name of `outputs`; NULL when there is none. */
+static const char *given_name(const nj_host *host, const conf *c, uint32_t k)
+{
+    const char *p = c->outputs;
+    for (; *p && k; k--) p += strcspn(p, ","), p += *p == ',';
+    while (*p == ' ') p++;
+    uint32_t n = (uint32_t)strcspn(p, ", ");
+    return n ? copy_text((void *)(uintptr_t)host, p, n) : NULL;
+}
+
+static int set_flag(const state *s, const nj_host *host, const conf *c, nj_give *give)
+{
+    uint32_t k = s->n_gives - 1; /* of two classes the second is the one that is looked for */
+    if (!c->flag_above[0]) return NJ_OK;
+    for (k = c->flag[0] ? 0 : k; k < s->n_gives && c->flag[0] && strcmp(give[k].name, c->flag); k++) {
+    }
+    if (k == s->n_gives) return refuse(host, c, "flag names no output: ", c->flag);
+    give[k].flag_above = strtod(c->flag_above, NULL);
+    return NJ_OK;
+}
+
+static int make_gives(const state *s, const nj_host *host, const conf *c, const nj_give **gives)
 {
     const nj_model_info *info = s->service->info(s->model);
-    nj_give *give = host->alloc(host->opaque, (s->width + 1) * sizeof *give);
-    for (uint32_t i = 0, k = 0; give && i < info->n_outputs; i++)
+    nj_give *give = host->alloc(host->opaque, (s->n_gives + 1) * sizeof *give);
+    uint32_t n_names = c->outputs[0] != 0;
+    if (!give) return NJ_ENOMEM;
+    for (const char *q = c->outputs; *q; q++) n_names += *q == ',';
+    if (n_names && n_names != s->n_gives)
+        return refuse(host, c, "outputs names another number of columns", "");
+    for (uint32_t i = 0, k = 0; i < info->n_outputs; i++)
         for (uint32_t e = 0; e < info->output[i].row_elements; e++, k++) {
+            const uint32_t width = s->give_width[k];
             char path[64];
             snprintf(path, sizeof path, "outputs.%u.classes.%u", i, e);
-            give[k] = (nj_give){ .name = s->width == 1
+            const char *usual = width > 1 ? info->output[i].name : s->service->text(s->model, path);
+            const char *own = given_name(host, c, k);
+            give[k] = (nj_give){ .name = own ? own
+                                         : s->n_gives == 1 && width == 1
                                              ? "score"
-                                             : column_name(host, s->service->text(s->model, path), "p", k),
+                                             : column_name(host, usual, width > 1 ? "vector" : "p", k),
                                  .type = NJ_F64,
-                                 .width = 1,
+                                 .width = width,
                                  .like = -1,
                                  .unit = "1",
                                  .lo = -INFINITY,
                                  .hi = INFINITY,
                                  .flag_above = NAN,
                                  .doc = "an output of the model; none when an input is missing" };
-            for (uint32_t j = 0; give[k].name && j < k; j++)
+            for (uint32_t j = 0; !own && give[k].name && j < k; j++)
                 if (!strcmp(give[j].name, give[k].name)) give[k].name = column_name(host, NULL, "p", k);
-            if (!give[k].name) return NULL;
+            if (!give[k].name) return NJ_ENOMEM;
+            if (width > 1) e = info->output[i].row_elements;
         }
-    return give;
+    *gives = give;
+    return set_flag(s, host, c, give);
 }
 
 static const nj_need *make_needs(const state *s, const nj_host *host)
@@ -272,9 +328,10 @@ static int declare(const nj_host *host, const void *c, nj_tables *tables)
     state s;
     int rc = open_state(&s, host, c);
     if (rc != NJ_OK) return rc;
-    *tables = (nj_tables){ make_needs(&s, host), make_gives(&s, host) };
+    *tables = (nj_tables){ make_needs(&s, host), NULL };
+    rc = tables->needs ? make_gives(&s, host, c, &tables->gives) : NJ_ENOMEM;
     s.service->close(s.model);
-    return tables->needs && tables->gives ? NJ_OK : NJ_ENOMEM;
+    return rc;
 }
 
 static int open_model(const nj_host *host, const void *c, void **self)
@@ -331,7 +388,8 @@ static nj_reason add_row(const state *s, block *b, const nj_work *w, uint32_t ro
     }
     for (uint32_t k = 0; k < s->n_features; k++) {
         x[k] = (float)nj_expression_value(&s->feature[k], b->column);
-        if (isnan(x[k]) && !s->keep_nan) return NJ_NO_INPUT;
+        if (isnan(x[k]) && isnan(s->missing) && !s->keep_nan) return NJ_NO_INPUT;
+        if (isnan(x[k])) x[k] = s->missing;
     }
     float *image = b->images + (size_t)b->n * s->side * s->side * s->n_stamps;
     for (uint32_t k = 0; k < s->n_stamps; k++) {
@@ -352,12 +410,12 @@ static int score(const state *s, const thread *t, block *b, const nj_work *w, in
     int rc = b->n ? s->service->predict(s->model, t->model, &call) : NJ_OK;
     for (uint32_t i = 0; rc == NJ_OK && i < b->n; i++) {
         const double *out = b->out + (size_t)i * s->width;
-        for (uint32_t k = 0; k < s->width; k++) {
-            if (!isfinite(out[k]))
-                w->reason[b->row[i]] = NJ_RANGE;
-            else
-                nj_put_f64(w, k, b->row[i], out[k]);
-        }
+        for (uint32_t k = 0; k < s->n_gives; k++)
+            for (uint32_t e = 0; e < s->give_width[k]; e++, out++)
+                if (!isfinite(*out))
+                    w->reason[b->row[i]] = NJ_RANGE;
+                else
+                    ((double *)w->out[k])[(size_t)b->row[i] * s->give_width[k] + e] = *out;
     }
     b->n = 0;
     return rc;
@@ -400,7 +458,12 @@ NJ_MODULE(model) = {
             { "stamps", NJ_STR, "", offsetof(conf, stamps), 0, 0, "1",
               "of science, template, difference: the channels of the model's image input" },
             { "missing", NJ_STR, "skip", offsetof(conf, missing), 0, 0, "1",
-              "skip: a null feature means no answer; nan: the model gets NaN" },
+              "skip: a null feature means no answer; nan: the model gets NaN; a number: it gets that" },
+            { "outputs", NJ_STR, "", offsetof(conf, outputs), 0, 0, "1",
+              "names of the columns, comma-separated; empty: score, or after the manifest's classes" },
+            { "flag_above", NJ_STR, "", offsetof(conf, flag_above), 0, 0, "1",
+              "a row counts as flagged when the column of `flag` is above this; empty: never" },
+            { "flag", NJ_STR, "", offsetof(conf, flag), 0, 0, "1", "of flag_above; empty: the last column" },
             { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
               "auto, builtin or ort (ONNX Runtime)" },
             { "device", NJ_STR, "cpu", offsetof(conf, device), 0, 0, "1",

@@ -2,8 +2,10 @@
  * log10(lc_distance)". (libnightjar-kit.a, modules/kit/model/expression.c)
  *
  * Column names as in needs (packet.candidate.sgscore1, features.g_mean), numbers, + - * / and ^, parentheses,
- * and the functions log10 ln exp sqrt abs floor min max pow.
- * Arithmetic in float64; a null operand makes the result null (NaN). */
+ * comparisons (1 or 0), and the functions log10 ln log1p exp sqrt abs floor min max pow, clip(x, low, high),
+ * coalesce(x, otherwise), where(condition, yes, no).
+ * Arithmetic in float64; a null operand makes the result null (NaN), but for coalesce, and for the branch
+ * that where does not take. */
 #ifndef NIGHTJAR_EXPRESSION_H
 #define NIGHTJAR_EXPRESSION_H
 #include <stdint.h>

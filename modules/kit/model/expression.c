@@ -22,22 +22,34 @@ typedef enum {
     SQRT,
     ABS,
     FLOOR,
-    MIN,
-    MAX
+    LOG1P,
+    MIN, /* two operands from here on */
+    MAX,
+    COALESCE,
+    LESS,
+    LESS_EQUAL,
+    GREATER,
+    GREATER_EQUAL,
+    EQUAL,
+    NOT_EQUAL,
+    CLIP, /* three */
+    WHERE
 } operation;
 
-static int is_binary(operation op)
+static int operands(operation op)
 {
-    return (op >= ADD && op <= POWER) || op >= MIN;
+    return op <= COLUMN ? 0 : op >= CLIP ? 3 : (op >= ADD && op <= POWER) || op >= MIN ? 2 : 1;
 }
 
 static const struct {
     const char *name;
     operation op;
     int arguments;
-} functions[] = { { "log10", LOG10, 1 }, { "ln", LN, 1 },   { "exp", EXP, 1 },
-                  { "sqrt", SQRT, 1 },   { "abs", ABS, 1 }, { "floor", FLOOR, 1 },
-                  { "min", MIN, 2 },     { "max", MAX, 2 }, { "pow", POWER, 2 } };
+} functions[] = { { "log10", LOG10, 1 }, { "ln", LN, 1 },     { "exp", EXP, 1 },
+                  { "sqrt", SQRT, 1 },   { "abs", ABS, 1 },   { "floor", FLOOR, 1 },
+                  { "log1p", LOG1P, 1 }, { "min", MIN, 2 },   { "max", MAX, 2 },
+                  { "pow", POWER, 2 },   { "clip", CLIP, 3 }, { "coalesce", COALESCE, 2 },
+                  { "where", WHERE, 3 } };
 
 /* Recursive descent; writes the steps behind each other, operands first. */
 typedef struct parser {
@@ -59,7 +71,7 @@ static int emit(parser *p, operation op, uint32_t column, double number)
     if (p->e->n == NJ_EXPRESSION_STEPS) return fail(p, "too long");
     p->e->step[p->e->n++] = (nj_expression_step){ (uint16_t)op, (uint16_t)column, number };
     if (op <= COLUMN && ++p->depth > NJ_EXPRESSION_DEPTH) return fail(p, "nested too deeply");
-    if (is_binary(op)) p->depth--;
+    if (operands(op) > 1) p->depth -= (uint32_t)operands(op) - 1;
     return 0;
 }
 
@@ -76,19 +88,21 @@ static int take(parser *p, char c)
     return 1;
 }
 
-static int sum(parser *p);
+static int comparison(parser *p);
 
 static int call_function(parser *p, const char *name, uint32_t n)
 {
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         if (strlen(functions[i].name) != n || strncmp(functions[i].name, name, n)) continue;
         for (int k = 0; k < functions[i].arguments; k++) {
-            if (k && !take(p, ',')) return fail(p, "this function takes two arguments");
-            if (sum(p)) return -1;
+            if (k && !take(p, ','))
+                return fail(p, functions[i].arguments == 2 ? "this function takes two arguments"
+                                                           : "this function takes three arguments");
+            if (comparison(p)) return -1;
         }
         return take(p, ')') ? emit(p, functions[i].op, 0, 0) : fail(p, "expected )");
     }
-    return fail(p, "no such function (log10 ln exp sqrt abs floor min max pow)");
+    return fail(p, "no such function (log10 ln log1p exp sqrt abs floor min max pow clip coalesce where)");
 }
 
 static int column(parser *p, const char *name, uint32_t n)
@@ -117,7 +131,7 @@ static int number(parser *p)
 static int primary(parser *p)
 {
     char c = peek(p);
-    if (take(p, '(')) return sum(p) ? -1 : take(p, ')') ? 0 : fail(p, "expected )");
+    if (take(p, '(')) return comparison(p) ? -1 : take(p, ')') ? 0 : fail(p, "expected )");
     if (!isalpha((unsigned char)c) && c != '_')
         return isdigit((unsigned char)c) || c == '.' ? number(p)
                                                      : fail(p, "expected a number, a column or (");
@@ -164,12 +178,31 @@ static int sum(parser *p)
     return chain(p, term, '+', ADD, '-', SUBTRACT);
 }
 
+/* One of them at most: a < b < c is not what it looks like. */
+static int comparison(parser *p)
+{
+    static const struct {
+        char sign[3];
+        operation op;
+    } signs[] = { { "<=", LESS_EQUAL }, { ">=", GREATER_EQUAL }, { "==", EQUAL },
+                  { "!=", NOT_EQUAL },  { "<", LESS },           { ">", GREATER } };
+    if (sum(p)) return -1;
+    peek(p);
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        uint32_t n = (uint32_t)strlen(signs[i].sign);
+        if (p->n - p->at < n || strncmp(p->text + p->at, signs[i].sign, n) != 0) continue;
+        p->at += n;
+        return sum(p) ? -1 : emit(p, signs[i].op, 0, 0);
+    }
+    return 0;
+}
+
 int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names,
                           const char **why, uint32_t *at)
 {
     parser p = { .e = e, .text = text, .n = n, .names = names };
     e->n = 0;
-    int rc = sum(&p);
+    int rc = comparison(&p);
     if (!rc && peek(&p)) rc = fail(&p, "expected an operator");
     *why = p.why;
     *at = p.at;
@@ -184,8 +217,26 @@ static double combine(operation op, double a, double b)
     case MULTIPLY: return a * b;
     case DIVIDE: return a / b;
     case POWER: return isnan(a) || isnan(b) ? NAN : pow(a, b); /* pow(1, null) is no 1 here */
-    default: return isnan(a) || isnan(b) ? NAN : op == MIN ? fmin(a, b) : fmax(a, b);
+    case COALESCE: return isnan(a) ? b : a;
+    default: break;
     }
+    if (isnan(a) || isnan(b)) return NAN;
+    switch (op) {
+    case LESS: return a < b;
+    case LESS_EQUAL: return a <= b;
+    case GREATER: return a > b;
+    case GREATER_EQUAL: return a >= b;
+    case EQUAL: return a == b;
+    case NOT_EQUAL: return a != b;
+    default: return op == MIN ? fmin(a, b) : fmax(a, b);
+    }
+}
+
+/* where: a condition that is null has no answer; the branch that is not taken may be null. */
+static double combine_three(operation op, double a, double b, double c)
+{
+    if (op == WHERE) return isnan(a) ? NAN : a != 0 ? b : c;
+    return isnan(a) || isnan(b) || isnan(c) ? NAN : fmin(fmax(a, b), c);
 }
 
 static double apply(operation op, double a)
@@ -197,6 +248,7 @@ static double apply(operation op, double a)
     case EXP: return exp(a);
     case SQRT: return sqrt(a);
     case ABS: return fabs(a);
+    case LOG1P: return log1p(a);
     default: return floor(a);
     }
 }
@@ -212,9 +264,12 @@ double nj_expression_value(const nj_expression *e, const double *column_value)
             stack[top++] = s->number;
         else if (op == COLUMN)
             stack[top++] = column_value[s->column];
-        else if (top < 1 || (is_binary(op) && top < 2))
+        else if (top < (uint32_t)operands(op))
             return NAN; /* no program of nj_expression_compile: it writes operands first */
-        else if (is_binary(op)) {
+        else if (operands(op) == 3) {
+            top -= 2;
+            stack[top - 1] = combine_three(op, stack[top - 1], stack[top], stack[top + 1]);
+        } else if (operands(op) == 2) {
             top--;
             stack[top - 1] = combine(op, stack[top - 1], stack[top]);
         } else
