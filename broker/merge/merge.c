@@ -26,6 +26,10 @@ static bool is_before(const nj_merge_shard *a, const nj_merge_shard *b)
 static int step(const nj_merge_class *class, nj_merge_shard *s, nj_error *err)
 {
     const int64_t before = s->part;
+    if (!s->complete && (int64_t)s->n_rows >= s->mark.rows) { /* what follows does not count */
+        s->over = true;
+        return 0;
+    }
     if (class->next(s, err)) return -1;
     if (s->over) return 0;
     if (s->n_rows && s->part < before) s->unordered = true;
@@ -126,13 +130,15 @@ int nj_merge_files(const char *out, const char *const *path, uint32_t n, const n
     }
     if (!rc) rc = nj_merge_look(&set, kind, err);
     if (!rc) rc = nj_merge_check(&set, kind, o, err);
-    if (!rc && (!set.n_faults || o->anyway))
+    const bool anyway = o->anyway && !set.n_foreign;
+    if (!rc && (!set.n_faults || anyway))
         rc = kind == NJ_MERGE_REPORT ? nj_merge_reports(out, &set, o, err)
                                      : merge_rows(&set, class_of[kind], out, kind, o, err);
     if (!rc && set.n_faults) {
         nj_log(NJ_LOG_ERROR, "%s: %s", out,
-               o->anyway ? "is not the whole night: its account does not close"
-                         : "is not written; --anyway writes what there is");
+               anyway          ? "is not the whole night: its account does not close"
+               : set.n_foreign ? "is not written: these are not shards of one night"
+                               : "is not written; --anyway writes what there is");
         rc = 1;
     }
     nj_merge_set_free(&set);

@@ -34,7 +34,8 @@ typedef struct nj_merge_shard {
 typedef struct nj_merge_set {
     nj_merge_shard *shard; /* [n] by their numbers, once checked */
     uint32_t n;
-    uint32_t n_faults; /* reported: a shard is missing, doubled, failed, or another night's */
+    uint32_t n_faults;  /* reported: a shard is missing, doubled, failed, or another night's */
+    uint32_t n_foreign; /* of them, those of other settings or another night: no night can be made of these */
 } nj_merge_set;
 
 typedef struct nj_merge_options {

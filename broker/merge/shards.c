@@ -161,6 +161,12 @@ __attribute__((format(printf, 2, 3))) static void fault(nj_merge_set *set, const
     nj_log(NJ_LOG_ERROR, "%s", line);
 }
 
+/* What is found from here on is of another night, or of other settings. */
+static void note_foreign(nj_merge_set *set, uint32_t before)
+{
+    set->n_foreign += set->n_faults - before;
+}
+
 static bool is_the_shards(const char *line)
 {
     return !strncmp(line, "shard ", 6) || !strncmp(line, "column shard.", 13) ||
@@ -232,7 +238,7 @@ static int by_number(const void *a, const void *b)
 }
 
 /* Each says how much there was in all: they must agree, and their own must be all of it. */
-static void check_stream(nj_merge_set *set, const nj_merge_stream *first)
+static void check_stream(nj_merge_set *set, const nj_merge_stream *first, bool sums)
 {
     int64_t own = 0, alerts = 0;
     uint32_t n = 0;
@@ -256,6 +262,7 @@ static void check_stream(nj_merge_set *set, const nj_merge_stream *first)
                   t->name, (long long)(t->alerts + t->others), set->shard[0].path,
                   (long long)(first->alerts + first->others));
     }
+    if (!sums) return;
     if (first->own >= 0 && own != first->own + first->left)
         fault(set, "%s: the shards have %lld of %lld parts", first->name, (long long)own,
               (long long)(first->own + first->left));
@@ -285,6 +292,7 @@ int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, const nj_merge_options
         if (s->n != set->shard[0].n || strcmp(s->by, set->shard[0].by) != 0) {
             fault(set, "%s is shard %u of %u by %s, and %s is of %u by %s", s->path, s->k, s->n, s->by,
                   set->shard[0].path, set->shard[0].n, set->shard[0].by);
+            set->n_foreign++;
         } else if (last && last->k == s->k) {
             fault(set, "shard %u of %u is there twice: %s and %s", s->k, s->n, last->path, s->path);
             nj_merge_shard twice = *s;
@@ -318,13 +326,18 @@ int nj_merge_check(nj_merge_set *set, nj_merge_kind kind, const nj_merge_options
         if (strcmp(version_of(s), version_of(first)) != 0)
             fault(set, "%s is of nightjar %s, and %s of %s", s->path, version_of(s), first->path,
                   version_of(first));
+        const uint32_t before = set->n_faults;
         compare_lines(set, first, s);
         compare_lines(set, s, first);
+        note_foreign(set, before);
     }
+    const uint32_t before = set->n_faults;
     compare_types(set);
-    if (set->n_faults || nj_merge_may_lack(first, kind))
-        return 0; /* what follows would say the same in other words */
-    for (uint32_t k = 0; k < first->n_streams; k++) check_stream(set, &first->stream[k]);
+    note_foreign(set, before);
+    if (nj_merge_may_lack(first, kind)) return 0;
+    const uint32_t faults = set->n_faults; /* with one of them sums would say the same in other words */
+    for (uint32_t k = 0; k < first->n_streams; k++) check_stream(set, &first->stream[k], !faults);
+    note_foreign(set, faults);
     return 0;
 }
 

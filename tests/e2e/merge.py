@@ -375,6 +375,48 @@ with Folder():
     ok(journal("part.ndjson")[1].get("complete", False) is False, "its journal is not complete")
     r = nightjar("merge", "part.json", *[f"s{k}/run.json" for k in (1, 2, 4)], "--anyway")
     ok(report("part.json")["ledger"]["closed"] is False, "the ledger does not close")
+    for kind, name in (("ndjson", "out.ndjson"), ("avro", "out.avro"), ("fits", "out.fits")):
+        shutil.rmtree("cut", ignore_errors=True)
+        run(
+            ["night.tar"],
+            "cut",
+            "--shard",
+            "4/4",
+            "-D",
+            "run.commit_ms=0",
+            "-D",
+            "run.flush_ms=1",
+            "-D",
+            "run.batch_rows=9",
+        )
+        with open(f"cut/{name}.journal") as f:
+            lines = f.readlines()
+        with open(f"cut/{name}.journal", "w") as f:
+            f.writelines(lines[: max(2, len(lines) // 2)])
+        at = json.loads(lines[max(2, len(lines) // 2) - 1])["rows"]
+        args = [*(f"s{k}/{name}" for k in (1, 2, 3)), f"cut/{name}", "--anyway", "--overwrite"]
+        r = nightjar("merge", f"part.{kind}", *args)
+        ok(r.returncode == 3 and at < 75, f"{kind}: a shard that was killed, anyway", r.stderr)
+        got = {"ndjson": rows, "avro": lambda p: avro(p)[0], "fits": lambda p: fits_of(p)[0]}[kind](
+            f"part.{kind}"
+        )
+        ok(len(got) == 225 + at, f"{kind}: it gives the rows of its last commit", (len(got), at))
+    run(["night.tar"], "other", "--shard", "2/5")
+    refused(
+        "--anyway with another number of shards",
+        ["not shards of one night"],
+        files[0],
+        "other/out.ndjson",
+        "--anyway",
+    )
+    run(["night.tar"], "other", "--shard", "2/4", "-w", "mag < 19")
+    refused(
+        "--anyway with another filter", ["not shards of one night"], files[0], "other/out.ndjson", "--anyway"
+    )
+    run(["bad.tar"], "other", "--shard", "2/4")
+    refused(
+        "--anyway with another night", ["not shards of one night"], files[0], "other/out.ndjson", "--anyway"
+    )
     r = nightjar("merge", "twice.ndjson", *files, "copy/out.ndjson", "--anyway")
     ok(len(rows("twice.ndjson")) == 300, "a shard that is there twice counts once")
     r = nightjar("merge", "part.ndjson", *files)
