@@ -8,6 +8,7 @@
 #include "../base/format.h"
 #include "../base/json.h"
 #include "../base/log.h"
+#include "../base/output.h"
 #include "../measure/night_cost.h"
 #include "../report/bench_file.h"
 #include "../report/json_get.h"
@@ -194,10 +195,25 @@ static int write_json(const options *o, const nj_night_cost *row, uint32_t n, co
     }
     nj_json_close(&j);
     nj_json_end(&j);
-    int bad = b.failed || nj_file_write(o->json, b.data, b.n);
+    int bad = b.failed || (nj_output_is_standard(o->json) ? fwrite(b.data, 1, b.n, stdout) != b.n
+                                                          : nj_file_write(o->json, b.data, b.n));
     if (bad) nj_log(NJ_LOG_ERROR, "%s: cannot be written (%m)", o->json);
     nj_buffer_free(&b);
     return bad ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
+}
+
+static void tables(const nj_night_cost *row, uint32_t n, const nj_prices *p, const nj_volume *v,
+                   const nj_alert_work *w, const char *path)
+{
+    printf("%s: %g alerts a night, %g in an exposure, %g s apart, %g nights a year (%s)\n", v->name,
+           v->per_night, v->per_exposure, v->exposure_s, v->nights, v->source);
+    printf("%s: %.4g core-ms and %.4g kB an alert, %.2g s to start\n", path, 1e3 * w->core_s, w->bytes / 1e3,
+           w->start_s);
+    live_table(row, n, p);
+    night_table(row, n, p);
+    pareto_line(row, n, p);
+    constancy(row, n);
+    traffic_line(row, n, p);
 }
 
 static int nights(const options *o, const nj_prices *p, const char *path, nj_error *err)
@@ -208,15 +224,7 @@ static int nights(const options *o, const nj_prices *p, const char *path, nj_err
     nj_night_cost *row = calloc(NJ_COST_ROWS, sizeof *row);
     if (!row) return nj_fail(err, "out of memory"), NJ_EXIT_USAGE;
     uint32_t n = nj_cost_rows(row, p, &v, &w);
-    printf("%s: %g alerts a night, %g in an exposure, %g s apart, %g nights a year (%s)\n", v.name,
-           v.per_night, v.per_exposure, v.exposure_s, v.nights, v.source);
-    printf("%s: %.4g core-ms and %.4g kB an alert, %.2g s to start\n", path, 1e3 * w.core_s, w.bytes / 1e3,
-           w.start_s);
-    live_table(row, n, p);
-    night_table(row, n, p);
-    pareto_line(row, n, p);
-    constancy(row, n);
-    traffic_line(row, n, p);
+    if (!o->json || !nj_output_is_standard(o->json)) tables(row, n, p, &v, &w, path);
     int rc = o->json ? write_json(o, row, n, p, &v, &w) : NJ_EXIT_OK;
     free(row);
     return rc;

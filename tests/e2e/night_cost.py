@@ -60,6 +60,12 @@ def of_a_run():
         "four schemes",
     )
     ok("Rubin DMTN-137" in r.stdout and "2019" in r.stdout, "prices with source and date", r.stdout)
+    only = nightjar("cost", "run.json", "--survey", "lsst", "--json", "-").stdout
+    ok(
+        json.loads(only) == report("lsst.json"),
+        "--json - writes it to standard output, and nothing else",
+        only[:200],
+    )
     ok("(assumed)" in r.stdout, "what is assumed is marked", r.stdout)
 
 
@@ -69,9 +75,7 @@ def bills():
     ok("Machines cost 0.0351 USD" in r.stdout, "an hour of a job", r.stdout)
     ok("not the same" in r.stdout, "a cost per workflow that is not constant", r.stdout)
     with open("mine.ini", "w", encoding="utf-8") as f:
-        f.write(
-            "[workflow.a]\nwall_h = 1\njob_h = 10\nspot = 5\n[workflow.b]\njob_h = 10\nspot = 5.1\n"
-        )
+        f.write("[workflow.a]\nwall_h = 1\njob_h = 10\nspot = 5\n[workflow.b]\njob_h = 10\nspot = 5.1\n")
     r = nightjar("cost", "--bill", "mine.ini")
     ok("the same within 10 %" in r.stdout, "bills of one's own, that are constant", r.stdout + r.stderr)
 
