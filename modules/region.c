@@ -1,9 +1,14 @@
-/* region.c - in which regions of the sky this detection lies: coverage maps (MOC), cones and polygons, bands
- * of a latitude.
+/* region.c - in which regions of the sky this detection lies: coverage maps (MOC), skymaps, cones and
+ * polygons, bands of a latitude.
  *
  *     [module.fields]
  *     kind = region
  *     files = deep.moc.fits, ours.reg:ours, galactic -10 10:plane     ; a name that ends in / is a folder
+ *
+ *     [module.gw]
+ *     kind = region
+ *     files = S240422ed.multiorder.fits       ; one skymap alone: also its values at the position
+ *     level = 0.9
  *
  * All regions of an instance are one index, so that an alert costs one search however many there are. The
  * files are followed as catalogues are: one that is renamed over an old one answers the next batch.
@@ -17,16 +22,18 @@
 #include "nightjar/region.h"
 
 enum { RA, DEC };
-enum { INSIDE, N, NAMES };
+enum { INSIDE, N, NAMES, LEVEL, PROB, DISTMU, DISTSIGMA };
 
 typedef struct conf {
     const char *files;
+    double level;
 } conf;
 
 typedef struct regions {
     const nj_host *host;
     const nj_region *sky;
     nj_region_set *set;
+    int is_skymap;
     _Atomic uint64_t *reported; /* newest generation that was logged: the one thing here that changes */
 } regions;
 
@@ -39,27 +46,48 @@ static int open_set(const nj_host *host, const conf *c, regions *r)
         host->log(host->opaque, 0, "region: this program has no region service");
         return NJ_ENO_SERVICE;
     }
-    int rc = r->sky->open(c->files, &r->set, why, sizeof why);
-    if (rc != NJ_OK) host->log(host->opaque, 0, "region: %s", why);
-    return rc;
+    int rc = r->sky->open(c->files, c->level, &r->set, why, sizeof why);
+    if (rc != NJ_OK) {
+        host->log(host->opaque, 0, "region: %s", why);
+        return rc;
+    }
+    const nj_region_view *view = r->sky->begin(r->set);
+    r->is_skymap = r->sky->is_skymap(view);
+    r->sky->end(r->set, view);
+    return NJ_OK;
 }
+
+static const nj_give gives[] = {
+    { "inside", NJ_U8, 1, -1, "1", 0, 1, 0, 0, "1 in a region at least, else 0; none without a position" },
+    { "n", NJ_I32, 1, -1, "1", 0, INFINITY, NAN, 0,
+      "how many regions hold the position; none without a position" },
+    { "names", NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+      "their names, separated by commas; none outside of all" },
+    /* of a skymap */
+    { "level", NJ_F64, 1, -1, "1", 0, 1, NAN, 0,
+      "credible level: probability of all cells at least as likely; none outside the map" },
+    { "prob", NJ_F64, 1, -1, "1/deg2", 0, INFINITY, NAN, 0,
+      "probability per square degree; none outside the map" },
+    { "distmu", NJ_F64, 1, -1, "Mpc", -INFINITY, INFINITY, NAN, 0,
+      "location of the distance in this direction (DISTMU); none when the map has none" },
+    { "distsigma", NJ_F64, 1, -1, "Mpc", -INFINITY, INFINITY, NAN, 0,
+      "scale of the distance in this direction (DISTSIGMA); none when the map has none" },
+    { 0 }
+};
 
 static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
 {
     static const nj_need need[] = { { "ra", NJ_F64, NJ_SCALAR, "deg", 0 },
                                     { "dec", NJ_F64, NJ_SCALAR, "deg", 0 },
                                     { 0 } };
-    static const nj_give give[] = { { "inside", NJ_U8, 1, -1, "1", 0, 1, 0, 0,
-                                      "1 in one of the regions at least, else 0; none without a position" },
-                                    { "n", NJ_I32, 1, -1, "1", 0, INFINITY, NAN, 0,
-                                      "how many regions hold the position; none without a position" },
-                                    { "names", NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
-                                      "their names, separated by commas; none outside of all" },
-                                    { 0 } };
     regions r;
     int rc = open_set(host, conf_, &r);
     if (rc != NJ_OK) return rc;
     r.sky->close(r.set);
+    nj_give *give = host->alloc(host->opaque, sizeof gives);
+    if (!give) return NJ_ENOMEM;
+    memcpy(give, gives, sizeof gives);
+    if (!r.is_skymap) give[LEVEL] = (nj_give){ 0 };
     *tables = (nj_tables){ need, give };
     return NJ_OK;
 }
@@ -108,6 +136,16 @@ static const char *names_of(const regions *r, const nj_work *w, const nj_region_
     return w->text(w, text, n);
 }
 
+static void put_skymap(const regions *r, const nj_work *w, const nj_region_view *view, uint32_t row)
+{
+    nj_region_at at;
+    r->sky->at(view, nj_f64_of(w, RA, row), nj_f64_of(w, DEC, row), &at);
+    nj_put_f64(w, LEVEL, row, at.level);
+    nj_put_f64(w, PROB, row, at.prob);
+    nj_put_f64(w, DISTMU, row, at.distmu);
+    nj_put_f64(w, DISTSIGMA, row, at.distsigma);
+}
+
 typedef int32_t find_fn(const nj_region_view *view, double ra, double dec, uint64_t *bits);
 
 static int find_rows(const regions *r, const nj_work *w, int plainly)
@@ -124,6 +162,7 @@ static int find_rows(const regions *r, const nj_work *w, int plainly)
         nj_put_u8(w, INSIDE, row, n > 0);
         nj_put_i32(w, N, row, n);
         if (n) nj_put_text(w, NAMES, row, names_of(r, w, view, bits));
+        if (r->is_skymap) put_skymap(r, w, view, row);
     }
     r->sky->end(r->set, view);
     return bits ? NJ_OK : NJ_ENOMEM;
@@ -145,14 +184,15 @@ NJ_MODULE(region) = {
     NJ_HEADER,
     .name = "region",
     .version = "1.0",
-    .summary = "in which regions of the sky this detection lies: MOCs, cones, polygons, bands",
+    .summary = "in which regions of the sky this detection lies: MOCs, skymaps, cones, polygons, bands",
     .paper = "doi:10.1086/427976 (HEALPix)",
     .flags = NJ_MODULE_WHOLE_BATCH, /* one state of the files per batch */
     .params =
         (const nj_param[]){
             { "files", NJ_STR, "", offsetof(conf, files), 0, 0, "1",
-              "files (MOC, DS9), folders/ and bands (galactic LOW HIGH), separated by commas; "
-              ":NAME renames" },
+              "MOCs, skymaps, DS9 files, folders/, bands (galactic LOW HIGH), by commas; :NAME renames" },
+            { "level", NJ_F64, "0.9", offsetof(conf, level), 0, 1, "1",
+              "credible level within which a position counts as in a skymap" },
             { 0 } },
     .conf_size = sizeof(conf),
     .declare = declare,

@@ -1,8 +1,8 @@
-/* nightjar/region.h - which regions of the sky hold a position: coverage maps (MOC), cones and polygons, and
- * bands of a latitude.
+/* nightjar/region.h - which regions of the sky hold a position: coverage maps (MOC), skymaps, cones and
+ * polygons, and bands of a latitude.
  *
  *     const nj_region *sky = host->service(host->opaque, "region", NJ_REGION_VERSION);
- *     sky->open("gw.fits, fields.reg:mine, galactic -10 10", &set, why, sizeof why);       in open()
+ *     sky->open("gw.fits, galactic -10 10:plane", 0.9, &set, why, sizeof why);       in open()
  *     const nj_region_view *view = sky->begin(set);                 in process(): one state of the files
  *     uint32_t n = sky->find(view, ra, dec, bits);
  *     sky->end(set, view);
@@ -23,13 +23,20 @@ extern "C" {
 typedef struct nj_region_set nj_region_set;   /* a list of files, followed */
 typedef struct nj_region_view nj_region_view; /* one state of them; valid from begin() to end() */
 
+typedef struct nj_region_at { /* what a skymap says of a position; NaN = no answer */
+    double level;             /* credible level: the probability of all cells that are at least as likely */
+    double prob;              /* probability per square degree */
+    double distmu, distsigma; /* of the distance in this direction, Mpc */
+} nj_region_at;
+
 typedef struct nj_region {
     uint32_t abi, size; /* NJ_REGION_VERSION, sizeof(nj_region) */
     /* list: files, folders (a name that ends in '/'), or bands ("galactic LOW HIGH", "ecliptic LOW HIGH",
      * degrees of latitude), separated by commas; ":NAME" behind one is the name of the region, which is else
-     * the file's name without its ending. NJ_ENO_CATALOG when a file is not there, NJ_ECONF when it is wrong;
+     * the file's name without its ending. level: the credible level within which a position counts as in a
+     * skymap, 0 to 1. NJ_ENO_CATALOG when a file is not there, NJ_ECONF when it is wrong;
      * `why` has the file and the reason. */
-    int (*open)(const char *list, nj_region_set **set, char *why, size_t why_size);
+    int (*open)(const char *list, double level, nj_region_set **set, char *why, size_t why_size);
     void (*close)(nj_region_set *set); /* NULL allowed; no view may be held */
     /* The present state, looked at once per second at most. A file that is wrong is reported once in
      * `problem` and the old state stays. Never NULL. */
@@ -45,6 +52,10 @@ typedef struct nj_region {
     int32_t (*find_plain)(const nj_region_view *view, double ra, double dec, uint64_t *bits);
     /* Why the last new state was refused since the last call, copied into why; 0 = nothing to say. */
     int (*problem)(nj_region_set *set, char *why, size_t why_size);
+    /* Is the list one skymap and nothing else? It then stays one: another new state is refused. */
+    int (*is_skymap)(const nj_region_view *view);
+    /* The skymap's values at a position (deg); all NaN where the map has no cell, or the list is none. */
+    void (*at)(const nj_region_view *view, double ra, double dec, nj_region_at *at);
 } nj_region;
 
 #ifdef __cplusplus

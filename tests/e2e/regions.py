@@ -5,7 +5,7 @@ cones, polygons, bands; files that are wrong are refused by name."""
 import gzip, struct, warnings
 from tap import ROOT, Folder, done, needs, nightjar, ok
 
-needs("mocpy", "astropy", "numpy")
+needs("mocpy", "astropy", "astropy_healpix", "numpy")
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import (
@@ -18,6 +18,8 @@ from astropy.coordinates import (
     Longitude,
     SkyCoord,
 )
+from astropy.table import Table
+from astropy_healpix import healpix_to_lonlat, level_ipix_to_uniq, lonlat_to_healpix
 from mocpy import MOC
 
 warnings.simplefilter("ignore")
@@ -145,6 +147,103 @@ def shapes_and_bands_equal_astropy():
         ok(inside[k].sum() > 20, f"{k}: some are inside", inside[k].sum())
 
 
+def skymap():
+    """A made map of two blobs: fine cells where it is likely, coarse ones elsewhere, shuffled."""
+    cells, done_cells = np.arange(12 * 4**3), []
+    for order, radius in ((3, 25), (4, 18), (5, 12), (6, 8), (7, 4), (8, 0)):
+        here = SkyCoord(*healpix_to_lonlat(cells, 2**order, order="nested"))
+        near = np.minimum(*(here.separation(c).deg for c in CENTRES)) < radius
+        done_cells += [(order, int(k)) for k in cells[~near]]
+        cells = (4 * cells[near][:, None] + np.arange(4)).ravel()
+    cells = done_cells
+    rng.shuffle(cells)
+    order, pixel = np.array(cells).T
+    lon, lat = healpix_to_lonlat(pixel, 2**order, order="nested")
+    here = SkyCoord(lon, lat)
+    density = sum(np.exp(-((here.separation(c).deg / s) ** 2) / 2) for c, s in zip(CENTRES, (3, 6))) + 1e-6
+    density *= rng.uniform(0.9, 1.1, len(order))
+    area = 4 * np.pi / 12 / 4.0**order
+    density /= (density * area).sum()
+    t = Table()
+    t["UNIQ"] = level_ipix_to_uniq(order, pixel).astype(np.int64)
+    t["PROBDENSITY"] = density
+    t["DISTMU"] = np.where(rng.random(len(order)) < 0.1, np.inf, rng.normal(100, 20, len(order)))
+    t["DISTSIGMA"] = rng.uniform(5, 30, len(order)).astype(np.float32)
+    t["DISTNORM"] = rng.uniform(0, 1, len(order))
+    t.meta.update({"ORDERING": "NUNIQ", "COORDSYS": "C", "PIXTYPE": "HEALPIX", "MOCORDER": int(order.max())})
+    return t, order, pixel, area
+
+
+CENTRES = [SkyCoord(150 * u.deg, 2 * u.deg), SkyCoord(358 * u.deg, -80 * u.deg)]
+
+
+def skymaps_equal_astropy_healpix():
+    ra, dec = positions()
+    half = np.arange(N) % 2 == 1  # half of them around the blobs
+    which = rng.integers(0, 2, N)
+    for k, c in enumerate(CENTRES):
+        near = c.directional_offset_by(rng.uniform(0, 360, N) * u.deg, np.abs(rng.normal(0, 8, N)) * u.deg)
+        ra = np.where(half & (which == k), near.ra.deg, ra)
+        dec = np.where(half & (which == k), near.dec.deg, dec)
+    t, order, pixel, area = skymap()
+    t.write("gw.multiorder.fits", overwrite=True)
+    density = np.array(t["PROBDENSITY"])
+    best = np.argsort(-density, kind="stable")
+    level = np.empty(len(t))
+    level[best] = np.minimum(np.cumsum((density * area)[best]), 1)
+    row = np.full(N, -1)
+    for o in np.unique(order):
+        at = {int(p): int(i) for i, p in enumerate(pixel) if order[i] == o}
+        cell = lonlat_to_healpix(ra * u.deg, dec * u.deg, 2 ** int(o), order="nested")
+        row = np.array([at.get(int(c), r) for c, r in zip(cell, row)])
+    ok((row >= 0).all(), "the made map covers the sky", (row < 0).sum())
+    cell = lambda v: "" if not np.isfinite(v) else repr(float(v))
+    with open("values.csv", "w") as f:
+        f.write("# by astropy-healpix\n# tolerance 1e-9\n")
+        f.write("ra,dec,=inside,=names,=level,=prob,=distmu,=distsigma,=reason\n")
+        for a, d, i in zip(ra, dec, row):
+            inside = level[i] <= 0.5
+            values = (level[i], density[i] / (180 / np.pi) ** 2, t["DISTMU"][i], t["DISTSIGMA"][i])
+            name = "gw" if inside else ""
+            f.write(f"{float(a)!r},{float(d)!r},{int(inside)},{name},{','.join(map(cell, values))},done\n")
+    sets = ("-D", "module.here.kind=region", "-D", "module.here.files=gw.multiorder.fits")
+    r = nightjar("check", "here", *sets, "-D", "module.here.level=0.5", "--values", "values.csv", timeout=600)
+    ok(
+        r.returncode == 0,
+        f"a skymap of {len(t)} cells: {N} positions as astropy-healpix",
+        r.stdout + r.stderr,
+    )
+    ok((level[row] <= 0.5).sum() > 1000, "many are within the level", (level[row] <= 0.5).sum())
+    r = run_with("gw.multiorder.fits:gw, galactic -10 10:plane")
+    ok(r.returncode == 0, "a skymap beside other regions", r.stderr)
+    return t
+
+
+def wrong_skymaps_are_refused():
+    t = skymap()[0]
+
+    def of(name, *words, **columns):
+        made = t.copy()
+        for column, change in columns.items():
+            made[column] = change(np.array(made[column]))
+        made.write("made.fits", overwrite=True)
+        refused(name, open("made.fits", "rb").read(), *words)
+
+    def first(value):
+        def change(column):
+            column[0] = value
+            return column
+
+        return change
+
+    of("twice.fits", "add up to 2", PROBDENSITY=lambda c: 2 * c)
+    of("minus.fits", "row 1: PROBDENSITY is no probability", PROBDENSITY=first(-1))
+    of("nan.fits", "row 1: PROBDENSITY is no probability", PROBDENSITY=first(np.nan))
+    of("uniq.fits", "row 1: 3 is no cell", UNIQ=first(3))
+    of("overlap.fits", "overlap", UNIQ=lambda c: np.where(np.arange(len(c)) == 0, c[1], c))
+    of("text.fits", "must be real numbers", DISTMU=lambda c: c.astype("S4"))
+
+
 def run_with(files):
     here = ("-m", "here", "-D", "module.here.kind=region", "-D", f"module.here.files={files}")
     return nightjar("run", *here, "-o", "null:", f"{ROOT}/data/sample.tar.gz")
@@ -243,6 +342,8 @@ def wrong_tables_are_refused():
 with Folder():
     every_format_equals_mocpy()
     shapes_and_bands_equal_astropy()
+    skymaps_equal_astropy_healpix()
+    wrong_skymaps_are_refused()
     wrong_files_are_refused()
     wrong_tables_are_refused()
 done()

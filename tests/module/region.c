@@ -140,7 +140,7 @@ static void a_state_that_is_held_stays(void **state)
     uint64_t bits[1];
     put("held.txt", "0/0-11");
     snprintf(list, sizeof list, "%s/held.txt:a name of its own", folder);
-    assert_int_equal(sky->open(list, &own, why, sizeof why), NJ_OK);
+    assert_int_equal(sky->open(list, 0.9, &own, why, sizeof why), NJ_OK);
     const nj_region_view *old = sky->begin(own);
     put("held.txt", "0/");
     ((const nj_sky *)set.host.service(&set, "sky", NJ_SKY_VERSION))->recheck();

@@ -1,8 +1,9 @@
-/* fits.c - the binary table of a coverage map. cfitsio is not used: a swap would wait for its lock while
- * workers open stamps, and these tables have one or a few plain columns. */
+/* fits.c - the binary table of a coverage map or a skymap. cfitsio is not used: a swap would wait for its
+ * lock while workers open stamps, and these tables have a few plain columns. */
 #include "rgn.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,21 +171,75 @@ static int is_whole(const column *c)
     return c->type == 'K' || c->type == 'J' || c->type == 'I' || c->type == 'B';
 }
 
-/* Cells as 4 * 4^order + number. */
+/* The order of a cell that is written as 4 * 4^order + number, and its number; -1 = it is none. */
+static int split_uniq(const table *t, uint64_t row, int64_t uniq, unsigned *order, uint64_t *cell)
+{
+    *cell = 0;
+    *order = uniq >= 4 ? (unsigned)(61 - __builtin_clzll((unsigned long long)uniq)) / 2 : 99;
+    if (*order > RGN_ORDER || (*cell = (uint64_t)uniq - (UINT64_C(4) << 2 * *order)) >= UINT64_C(12)
+                                                                                            << 2 * *order)
+        return rgn_refuse(t->t, "row %llu: %lld is no cell in NUNIQ", (unsigned long long)row + 1,
+                          (long long)uniq);
+    return 0;
+}
+
 static int take_uniq(const table *t, const column *c, rgn_region *region)
 {
     size_t cap = 0;
     for (uint64_t row = 0; row < t->n_rows; row++) {
         for (uint32_t k = 0; k < c->repeat; k++) {
-            int64_t uniq = integer(t, c, row, k);
-            unsigned order = uniq >= 4 ? (unsigned)(61 - __builtin_clzll((unsigned long long)uniq)) / 2 : 99;
-            uint64_t cell = order <= RGN_ORDER ? (uint64_t)uniq - (UINT64_C(4) << 2 * order) : 0;
-            if (order > RGN_ORDER || rgn_add_cells(region, &cap, order, cell, cell))
-                return rgn_refuse(t->t, "row %llu: %lld is no cell in NUNIQ", (unsigned long long)row + 1,
-                                  (long long)uniq);
+            unsigned order;
+            uint64_t cell;
+            if (split_uniq(t, row, integer(t, c, row, k), &order, &cell)) return -1;
+            if (rgn_add_cells(region, &cap, order, cell, cell)) return rgn_refuse(t->t, "no memory");
         }
     }
     return 0;
+}
+
+static double real(const table *t, const column *c, uint64_t row)
+{
+    if (!c) return NAN;
+    const uint8_t *p = t->row + row * t->width + c->at;
+    uint64_t bits = big_endian(p, width_of(c->type));
+    uint32_t low = (uint32_t)bits;
+    double d;
+    float f;
+    memcpy(&d, &bits, sizeof d);
+    memcpy(&f, &low, sizeof f);
+    return c->type == 'D' ? d : (double)f;
+}
+
+static int is_real(const column *c)
+{
+    return c && c->repeat == 1 && (c->type == 'D' || c->type == 'E');
+}
+
+/* A multi-order map of probabilities, with the distance along each line of sight where it has one. */
+static int take_skymap(const table *t, double level, rgn_region *region)
+{
+    const column *uniq = named(t, "UNIQ"), *density = named(t, "PROBDENSITY"), *mu = named(t, "DISTMU"),
+                 *sigma = named(t, "DISTSIGMA");
+    if (!uniq || uniq->type != 'K' || uniq->repeat != 1)
+        return rgn_refuse(t->t, "a skymap needs a column UNIQ (1K)");
+    if (!is_real(density) || (mu && !is_real(mu)) || (sigma && !is_real(sigma)))
+        return rgn_refuse(t->t, "PROBDENSITY, DISTMU, DISTSIGMA must be real numbers, one a row");
+    region->cell = malloc((t->n_rows + 1) * sizeof *region->cell);
+    if (!region->cell) return rgn_refuse(t->t, "no memory");
+    for (uint64_t row = 0; row < t->n_rows; row++) {
+        unsigned order;
+        uint64_t cell;
+        if (split_uniq(t, row, integer(t, uniq, row, 0), &order, &cell)) return -1;
+        unsigned shift = 2 * (RGN_ORDER - order);
+        rgn_cell c = { cell << shift, (cell + 1) << shift, real(t, density, row),
+                       NAN,           real(t, mu, row),    real(t, sigma, row) };
+        if (!(c.density >= 0 && c.density < INFINITY))
+            return rgn_refuse(t->t, "row %llu: PROBDENSITY is no probability", (unsigned long long)row + 1);
+        if (!isfinite(c.distmu)) c.distmu = NAN; /* no distance in this direction */
+        if (!isfinite(c.distsigma)) c.distsigma = NAN;
+        region->cell[region->n_cells++] = c;
+    }
+    return rgn_make_skymap(t->t, level, region);
 }
 
 /* Pairs of cells of order 29, half open, one after the other through the rows. */
@@ -208,7 +263,7 @@ static int take_ranges(const table *t, const column *c, rgn_region *region)
     return 0;
 }
 
-int rgn_read_fits(const rgn_text *text, rgn_region *region)
+int rgn_read_fits(const rgn_text *text, double level, rgn_region *region)
 {
     table t;
     char value[72];
@@ -217,6 +272,7 @@ int rgn_read_fits(const rgn_text *text, rgn_region *region)
         return rgn_refuse(text, "MOCDIM = %s: a coverage of the sky (SPACE) is read", value);
     if (card(t.header, t.end, "COORDSYS", value) && strcmp(value, "C") && strcmp(value, "ICRS"))
         return rgn_refuse(text, "COORDSYS = %s: equatorial coordinates (C) are read", value);
+    if (named(&t, "PROBDENSITY")) return take_skymap(&t, level, region);
     int range = card(t.header, t.end, "ORDERING", value) && !strcmp(value, "RANGE");
     const column *uniq = named(&t, "UNIQ"), *c = uniq ? uniq : &t.column[0];
     if (!range && !uniq && strcmp(value, "NUNIQ"))

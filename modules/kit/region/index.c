@@ -19,8 +19,7 @@ typedef struct edge { /* where a region begins or ends */
     uint32_t region;
 } edge;
 
-/* The cell of order 29 that holds a position. */
-static uint64_t cell_of(double ra, double dec)
+uint64_t rgn_cell_of(double ra, double dec)
 {
     int64_t cell;
     ang2pix_nest64((int64_t)1 << RGN_ORDER, (90 - dec) * deg, fmod(ra, 360) * deg, &cell);
@@ -243,7 +242,7 @@ static void set_bit(uint64_t *bits, uint32_t k)
 int32_t rgn_index_find(const rgn_index *x, double ra, double dec, uint64_t *bits)
 {
     if (!is_position(ra, dec)) return -1;
-    uint64_t cell = cell_of(ra, dec);
+    uint64_t cell = rgn_cell_of(ra, dec);
     memcpy(bits, set_at(x, cell), x->words * sizeof *bits);
     if (x->n_shapes || x->n_bands) {
         double v[3];
@@ -276,7 +275,7 @@ int32_t rgn_find_plain(const rgn_index *x, double ra, double dec, uint64_t *bits
     rgn_vector(ra, dec, v);
     memset(bits, 0, x->words * sizeof *bits);
     for (uint32_t k = 0; k < x->n; k++) {
-        if (!holds(x->region[k], cell_of(ra, dec), v)) continue;
+        if (!holds(x->region[k], rgn_cell_of(ra, dec), v)) continue;
         set_bit(bits, k);
         n++;
     }

@@ -28,6 +28,7 @@ void rgn_free(rgn_region *r)
     }
     free(r->shape);
     free(r->range);
+    free(r->cell);
     *r = (rgn_region){ 0 };
 }
 
@@ -207,9 +208,9 @@ static int load(rgn_text *t)
     return bad ? -1 : 0;
 }
 
-static int read_any(const rgn_text *t, rgn_region *region)
+static int read_any(const rgn_text *t, double level, rgn_region *region)
 {
-    if (t->n > 9 && !memcmp(t->data, "SIMPLE  =", 9)) return rgn_read_fits(t, region);
+    if (t->n > 9 && !memcmp(t->data, "SIMPLE  =", 9)) return rgn_read_fits(t, level, region);
     if (strlen(t->data) != t->n) return rgn_refuse(t, "is neither FITS nor text");
     const char *at = t->data + strspn(t->data, " \t\r\n");
     if (!*at) return rgn_refuse(t, "is empty");
@@ -220,12 +221,12 @@ static int read_any(const rgn_text *t, rgn_region *region)
     return rgn_read_ds9(t, region);
 }
 
-int rgn_read(const char *path, rgn_region *region, char *why, size_t why_size)
+int rgn_read(const char *path, double level, rgn_region *region, char *why, size_t why_size)
 {
     rgn_text t = { .path = path, .why = why, .why_size = why_size };
     *region = (rgn_region){ 0 };
     int rc = load(&t);
-    if (!rc) rc = read_any(&t, region);
+    if (!rc) rc = read_any(&t, level, region);
     free(t.data);
     if (rc)
         rgn_free(region);

@@ -23,6 +23,13 @@ typedef struct rgn_band { /* of a latitude, closed */
     double pole[3], low, high;
 } rgn_band;
 
+typedef struct rgn_cell { /* of a skymap */
+    uint64_t begin, end;  /* of order 29, half open */
+    double density;       /* per steradian */
+    double level;         /* credible level: the probability of all cells that are at least as likely */
+    double distmu, distsigma;
+} rgn_cell;
+
 typedef struct rgn_region { /* of one file */
     rgn_range *range;       /* sorted, disjoint */
     size_t n_ranges;
@@ -30,6 +37,8 @@ typedef struct rgn_region { /* of one file */
     size_t n_shapes;
     rgn_band band;
     int is_band;
+    rgn_cell *cell; /* of a skymap, by begin */
+    size_t n_cells;
 } rgn_region;
 
 typedef struct rgn_text { /* a file in memory, and where to say what is wrong with it */
@@ -43,15 +52,20 @@ typedef struct rgn_text { /* a file in memory, and where to say what is wrong wi
 /* Writes "PATH: ..." into why; -1. */
 int rgn_refuse(const rgn_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* read.c: a region of a file, by its content: FITS, JSON, ASCII MOC or DS9. -1 with the reason in why. */
-int rgn_read(const char *path, rgn_region *region, char *why, size_t why_size);
+/* read.c: a region of a file, by its content: FITS, JSON, ASCII MOC or DS9. A skymap's region is that of a
+ * credible level. -1 with the reason in why. */
+int rgn_read(const char *path, double level, rgn_region *region, char *why, size_t why_size);
 void rgn_free(rgn_region *region);
 /* Adds the cells [first, last] of an order. -1 = out of range, or no memory. */
 int rgn_add_cells(rgn_region *region, size_t *cap, unsigned order, uint64_t first, uint64_t last);
 void rgn_sort(rgn_region *region); /* sorts the ranges and joins what touches */
 
 /* fits.c */
-int rgn_read_fits(const rgn_text *t, rgn_region *region);
+int rgn_read_fits(const rgn_text *t, double level, rgn_region *region);
+/* skymap.c: sorts the cells, gives them their levels and the region its ranges. */
+int rgn_make_skymap(const rgn_text *t, double level, rgn_region *region);
+/* The cell that holds a cell of order 29; NULL = the map has none there. */
+const rgn_cell *rgn_skymap_at(const rgn_region *region, uint64_t cell);
 /* ds9.c */
 int rgn_read_ds9(const rgn_text *t, rgn_region *region);
 
@@ -87,6 +101,7 @@ typedef struct rgn_index {
 int rgn_index_make(rgn_index *index, const rgn_region *const *region, uint32_t n); /* -1 = no memory */
 void rgn_index_free(rgn_index *index);
 int32_t rgn_index_find(const rgn_index *index, double ra, double dec, uint64_t *bits);
+uint64_t rgn_cell_of(double ra, double dec); /* the cell of order 29 that holds a position */
 int32_t rgn_find_plain(const rgn_index *index, double ra, double dec, uint64_t *bits);
 
 /* service.c */

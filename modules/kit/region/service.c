@@ -45,6 +45,7 @@ struct nj_region_set {
     pthread_mutex_t lock;
     item *item;
     size_t n_items;
+    double level;
     nj_region_view *newest;
     listing refused; /* looked at and not taken: not tried again until it changes */
     time_t looked;
@@ -234,12 +235,17 @@ static int read_entry(const nj_region_set *set, entry *e, const nj_region_view *
             region->band = set->item[k].band;
             region->is_band = 1;
         }
-    if (!region->is_band && rgn_read(e->path, region, why, why_size)) {
+    if (!region->is_band && rgn_read(e->path, set->level, region, why, why_size)) {
         free(region);
         return -1;
     }
     e->region = region;
     return 0;
+}
+
+static int region_is_skymap(const nj_region_view *view)
+{
+    return view->list.n == 1 && view->list.item[0].region->cell != NULL;
 }
 
 /* The state of a listing, which becomes its own; NULL with the reason in why, and the listing is as it was
@@ -254,6 +260,10 @@ static nj_region_view *load_view(const nj_region_set *set, listing *l, char *why
     for (size_t k = 0; k < l->n && !rc; k++) {
         rc = read_entry(set, &l->item[k], old, why, why_size);
         if (!rc) v->region[k] = l->item[k].region;
+    }
+    if (!rc && old && region_is_skymap(old) && !(l->n == 1 && l->item[0].region->cell)) {
+        snprintf(why, why_size, "%s: is no skymap any more", l->n ? l->item[0].path : "the folder is empty");
+        rc = -1;
     }
     if (!rc && rgn_index_make(&v->index, v->region, (uint32_t)l->n)) {
         snprintf(why, why_size, "no memory for the index of %zu regions", l->n);
@@ -369,7 +379,7 @@ static int add_item(nj_region_set *set, const char *text, const char *name, char
     return it->text && it->name ? NJ_OK : NJ_ENOMEM;
 }
 
-static int region_open(const char *list, nj_region_set **opened, char *why, size_t why_size)
+static int region_open(const char *list, double level, nj_region_set **opened, char *why, size_t why_size)
 {
     char text[256], name[256];
     nj_region_set *set = calloc(1, sizeof *set);
@@ -377,6 +387,7 @@ static int region_open(const char *list, nj_region_set **opened, char *why, size
     snprintf(why, why_size, "no memory");
     if (!set) return NJ_ENOMEM;
     pthread_mutex_init(&set->lock, NULL);
+    set->level = level;
     int rc = NJ_OK;
     while (rc == NJ_OK && nj_list_item(&list, text, name, sizeof text)) {
         if (*text) rc = add_item(set, text, name, why, why_size);
@@ -436,6 +447,15 @@ static int32_t region_find_plain(const nj_region_view *view, double ra, double d
     return rgn_find_plain(&view->index, ra, dec, bits);
 }
 
+static void region_at(const nj_region_view *view, double ra, double dec, nj_region_at *at)
+{
+    *at = (nj_region_at){ NAN, NAN, NAN, NAN };
+    if (!region_is_skymap(view) || !isfinite(ra) || !(dec >= -90 && dec <= 90)) return;
+    const rgn_cell *c = rgn_skymap_at(view->region[0], rgn_cell_of(ra, dec));
+    if (c)
+        *at = (nj_region_at){ c->level, c->density * (M_PI / 180) * (M_PI / 180), c->distmu, c->distsigma };
+}
+
 static int region_problem(nj_region_set *set, char *why, size_t why_size)
 {
     pthread_mutex_lock(&set->lock);
@@ -459,6 +479,8 @@ const void *nj_region_service(uint32_t version)
                                      .name = region_name,
                                      .find = region_find,
                                      .find_plain = region_find_plain,
-                                     .problem = region_problem };
+                                     .problem = region_problem,
+                                     .is_skymap = region_is_skymap,
+                                     .at = region_at };
     return version == NJ_REGION_VERSION ? &table : NULL;
 }
