@@ -344,10 +344,10 @@ static int python(const command *c, const nj_alerts *alerts, nj_error *err)
                                   .module_path = c->cli.module_path,
                                   .n_module_paths = c->cli.options.n_module_paths,
                                   .limit = c->limit };
-    if (c->json || c->html || c->svg || c->counters || c->per_alert)
+    if (c->json || c->html || c->svg || c->counters || c->per_alert || c->scaling || c->energy)
         return nj_fail(err,
-                       "a module in Python has a table of lines, and no --json, --html, --svg, --counters "
-                       "or --per-alert");
+                       "a module in Python has a table of lines, and no --json, --html, --svg, --counters, "
+                       "--per-alert, --scaling or --energy");
     return nj_python_profile(&o, alerts, c->pass.repeat, c->show.lines, stdout, err);
 }
 

@@ -99,6 +99,9 @@ def profile():
     ok("traced" not in r.stdout, "which traces only when it is asked to", r.stdout)
     r = nightjar(*words, "--json", "x.json", env=ENV)
     ok(r.returncode == 1 and "no --json" in r.stderr, "--json is refused", r.stderr)
+    for option in ("--scaling", "--energy"):
+        r = nightjar(*words, option)
+        ok(r.returncode == 1 and option in r.stderr, f"profile {option}: refused", r.stderr)
 
 
 def adapter():
