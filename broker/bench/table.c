@@ -9,6 +9,7 @@ extern const nj_bench nj_bench_kernels;
 extern const nj_bench nj_bench_modules;
 extern const nj_bench nj_bench_networks;
 extern const nj_bench nj_bench_pipeline;
+extern const nj_bench nj_bench_regions;
 extern const nj_bench nj_bench_simulate;
 extern const nj_bench nj_bench_sky;
 extern const nj_bench nj_bench_threads;
@@ -23,6 +24,7 @@ const nj_bench *const nj_benches[] = {
     &nj_bench_modules,
     &nj_bench_networks,
     &nj_bench_pipeline,
+    &nj_bench_regions,
     &nj_bench_simulate,
     &nj_bench_sky,
     &nj_bench_threads,
