@@ -359,24 +359,38 @@ static int rewrite(nj_clause_parser *p)
     return p->clause->sql ? 0 : nj_fail(p->err, "out of memory");
 }
 
+static int allocate(nj_clause_parser *p, nj_arena *work)
+{
+    nj_clause *c = p->clause;
+    size_t length = strlen(p->where);
+    size_t most = length < MAX_TOKENS ? length + 1 : MAX_TOKENS; /* a token has at least one character */
+    p->n = 0;
+    p->n_scopes = 1;
+    p->token = nj_arena_alloc(work, most * sizeof *p->token);
+    p->scope = nj_arena_zalloc(work, (most + 1) * sizeof *p->scope);
+    c->name = nj_arena_alloc(&c->arena, most * sizeof *c->name);
+    c->role = nj_arena_alloc(&c->arena, most * sizeof *c->role);
+    c->trap = nj_arena_alloc(&c->arena, 2 * most * sizeof *c->trap);
+    return p->token && p->scope && c->name && c->role && c->trap ? 0 : nj_fail(p->err, "out of memory");
+}
+
+/* The clause's tokens, those of what in_region() stands for among them. */
+static int find_tokens(nj_clause_parser *p, nj_arena *work)
+{
+    char *expanded;
+    if (allocate(p, work) || tokenise(p) || nj_clause_expand_regions(p, &expanded)) return -1;
+    if (!expanded) return 0;
+    p->where = expanded;
+    return allocate(p, work) || tokenise(p) ? -1 : 0;
+}
+
 int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err)
 {
     *clause = (nj_clause){ 0 };
-    size_t length = strlen(where);
-    if (length > 65536) return nj_fail(err, "the clause is longer than 64 kB");
+    if (strlen(where) > 65536) return nj_fail(err, "the clause is longer than 64 kB");
     nj_arena work = { 0 };
-    nj_clause_parser p = { .clause = clause, .where = where, .err = err, .n_scopes = 1 };
-    size_t most = length < MAX_TOKENS ? length + 1 : MAX_TOKENS; /* a token has at least one character */
-    p.token = nj_arena_alloc(&work, most * sizeof *p.token);
-    p.scope = nj_arena_zalloc(&work, (most + 1) * sizeof *p.scope);
-    clause->name = nj_arena_alloc(&clause->arena, most * sizeof *clause->name);
-    clause->role = nj_arena_alloc(&clause->arena, most * sizeof *clause->role);
-    clause->trap = nj_arena_alloc(&clause->arena, 2 * most * sizeof *clause->trap);
-    int rc = -1;
-    if (!p.token || !p.scope || !clause->name || !clause->role || !clause->trap)
-        nj_fail(err, "out of memory");
-    else
-        rc = tokenise(&p);
+    nj_clause_parser p = { .clause = clause, .where = where, .err = err };
+    int rc = find_tokens(&p, &work);
     if (!rc) rc = nj_clause_check_habits(&p);
     if (!rc) rc = find_tables(&p);
     for (size_t i = 0; i < p.n && !rc; i++)

@@ -54,6 +54,10 @@ bool nj_clause_is_unequal(const nj_clause_parser *p, const nj_clause_token *t);
 /* clause_quick.c: fills clause->quick. -1 with p->err: out of memory. */
 int nj_clause_find_quick(nj_clause_parser *p);
 
+/* clause_regions.c: the clause with what in_region() stands for, in the clause's arena; NULL when it has no
+ * such call. -1 with p->err where the call is not understood. */
+int nj_clause_expand_regions(const nj_clause_parser *p, char **expanded);
+
 /* clause_habits.c: -1 with p->err where another language's way of writing stands. */
 int nj_clause_check_habits(const nj_clause_parser *p);
 /* What a name is to the clause: a value of a comparison may be a text without its quotes. */

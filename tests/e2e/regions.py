@@ -3,7 +3,7 @@
 cones, polygons, bands; files that are wrong are refused by name."""
 
 import gzip, struct, warnings
-from tap import ROOT, Folder, done, needs, nightjar, ok
+from tap import ROOT, Folder, done, needs, nightjar, ok, rows
 
 needs("mocpy", "astropy", "astropy_healpix", "numpy")
 import astropy.units as u
@@ -339,7 +339,50 @@ def wrong_tables_are_refused():
     refused("other.fits", fits([("ORDERING", "NESTED")], uniq, name="PIXEL"), "ORDERING is neither")
 
 
+def clauses_ask_for_regions():
+    sample = f"{ROOT}/data/sample.tar.gz"
+    open("all.txt", "w").write("0/0-11")
+    open("north.txt", "w").write("0/0-3")
+    here = ("-m", "nalerthist,sky,everywhere", "-D", "module.sky.kind=region")
+    here += ("-D", "module.sky.files=north.txt, galactic -30 30:plane")
+    here += ("-D", "module.everywhere.kind=region", "-D", "module.everywhere.files=all.txt")
+    nightjar("run", *here, "-o", "ndjson:all.ndjson", sample)
+    every = rows("all.ndjson")
+    names = lambda r: (r["sky.names"] or "").split(",")
+    for clause, wanted in (
+        ("in_region('sky')", lambda r: r["sky.inside"] == 1),
+        ("NOT in_region('sky')", lambda r: r["sky.inside"] == 0),
+        ("in_region('sky.plane')", lambda r: "plane" in names(r)),
+        ("NOT in_region('sky.plane')", lambda r: "plane" not in names(r)),
+        ("In_Region( 'sky.north' ) AND rb > 0.2", lambda r: "north" in names(r) and r["rb"] > 0.2),
+        ("in_region('sky.plane') OR in_region('sky.north')", lambda r: r["sky.inside"] == 1),
+        ("in_region('sky.plan')", lambda r: False),
+    ):
+        r = nightjar("run", *here, "-w", clause, "-o", "ndjson:some.ndjson", "--overwrite", sample)
+        ok(r.returncode == 0, f"{clause}: exit 0", r.stderr)
+        got, want = [x["candid"] for x in rows("some.ndjson")], [x["candid"] for x in every if wanted(x)]
+        ok(got == want, f"{clause}: {len(want)} of {len(every)} alerts", f"{got} {want}")
+    topic = ("-t", "here=in_region('everywhere') AND in_region('sky.plane')")
+    r = nightjar("run", *here, *topic, "-o", "ndjson:some.ndjson", "--overwrite", sample)
+    want = sum("plane" in names(x) for x in every)
+    ok(0 < want < len(every), "some of the sample lie in the plane", want)
+    ok(len(rows("some.ndjson")) == want, "a topic asks for two instances", r.stderr)
+    for clause, word in (
+        ("in_region('nosuch')", "no column 'nosuch.inside'"),
+        ("in_region(sky)", "takes one text"),
+        ("in_region('sky', 'plane')", "takes one text"),
+        ("in_region()", "takes one text"),
+        ("in_region('')", "not in_region('')"),
+        ("in_region('sky.')", "not in_region('sky.')"),
+        ("in_region('x''y')", "not in_region('x''y')"),
+    ):
+        r = nightjar("run", *here, "-w", clause, "-o", "null:", sample)
+        ok(r.returncode == 1, f"{clause}: exit 1", r.stderr)
+        ok(word in r.stderr, f"{clause}: says {word}", r.stderr)
+
+
 with Folder():
+    clauses_ask_for_regions()
     every_format_equals_mocpy()
     shapes_and_bands_equal_astropy()
     skymaps_equal_astropy_healpix()
