@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const double centre_ra = 150, centre_dec = 20, scale_deg = 1.0 / 3600;
-enum { SIDE = 4096 };
+enum { SIDE = 4096, CUBE_SIDE = 256, CUBE_PLANES = 64, WALL_ROUNDS = 3 };
 
 int nj_cut_speed(const nj_cut_job *job, int most, nj_cut_point point[NJ_CUT_POINTS], nj_error *err)
 {
@@ -28,16 +28,49 @@ int nj_cut_speed(const nj_cut_job *job, int most, nj_cut_point point[NJ_CUT_POIN
     return n;
 }
 
-static int write_image(const char *path, const float *pixel, nj_error *err)
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+int nj_cut_walls(const nj_cut_job *job, nj_cut_wall wall[NJ_CUT_WALLS], nj_error *err)
+{
+    static const uint32_t cutouts[] = { 1, 10, 100, 1000 };
+    static const int workers[] = { 1, 4, 16 };
+    int n = 0;
+    double s[NJ_CUT_WALLS][WALL_ROUNDS];
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 3 && cutouts[i] <= job->n_targets; k++)
+            wall[n++] = (nj_cut_wall){ cutouts[i], workers[k], 0 };
+    for (int round = 0; round < WALL_ROUNDS; round++)
+        for (int i = 0; i < n; i++) {
+            nj_cut_job some = *job;
+            nj_cut_result r;
+            some.n_targets = wall[i].cutouts;
+            some.workers = wall[i].workers;
+            some.overwrite = true;
+            if (nj_cut(&some, &r, err)) return -1;
+            s[i][round] = r.wall_s;
+        }
+    for (int i = 0; i < n; i++) {
+        qsort(s[i], WALL_ROUNDS, sizeof **s, by_value);
+        wall[i].wall_s = s[i][WALL_ROUNDS / 2];
+    }
+    return n;
+}
+
+static int write_image(const char *path, const float *pixel, long side, long planes, nj_error *err)
 {
     fitsfile *f = NULL;
     int status = 0, zero = 0;
-    long axes[2] = { SIDE, SIDE }, first[2] = { 1, 1 };
-    double middle = SIDE / 2 + 0.5, ra = centre_ra, dec = centre_dec, minus = -scale_deg, plus = scale_deg;
+    long axes[3] = { side, side, planes }, first[3] = { 1, 1, 1 };
+    double middle = (double)side / 2 + 0.5, ra = centre_ra, dec = centre_dec, minus = -scale_deg,
+           plus = scale_deg;
     char text[FLEN_STATUS];
     remove(path);
     fits_create_file(&f, path, &status);
-    fits_create_img(f, FLOAT_IMG, 2, axes, &status);
+    fits_create_img(f, FLOAT_IMG, planes > 1 ? 3 : 2, axes, &status);
     fits_write_key(f, TSTRING, "CTYPE1", "RA---TAN", NULL, &status);
     fits_write_key(f, TSTRING, "CTYPE2", "DEC--TAN", NULL, &status);
     fits_write_key(f, TDOUBLE, "CRPIX1", &middle, NULL, &status);
@@ -46,11 +79,32 @@ static int write_image(const char *path, const float *pixel, nj_error *err)
     fits_write_key(f, TDOUBLE, "CRVAL2", &dec, NULL, &status);
     fits_write_key(f, TDOUBLE, "CDELT1", &minus, NULL, &status);
     fits_write_key(f, TDOUBLE, "CDELT2", &plus, NULL, &status);
-    fits_write_pix(f, TFLOAT, first, (LONGLONG)SIDE * SIDE, (void *)pixel, &status);
+    fits_write_pix(f, TFLOAT, first, (LONGLONG)side * side * planes, (void *)pixel, &status);
     if (f) fits_close_file(f, status ? &zero : &status);
     if (!status) return 0;
     fits_get_errstatus(status, text);
     return nj_fail(err, "%s: %s", path, text);
+}
+
+/* Knuth's MMIX: noise that only has to differ. */
+static void make_noise(float *pixel, size_t n, uint64_t *state)
+{
+    for (size_t i = 0; i < n; i++) {
+        *state = *state * 6364136223846793005u + 1442695040888963407u;
+        pixel[i] = (float)(*state >> 40) * 0x1p-24f;
+    }
+}
+
+int nj_cut_toy_cube(const char *path, nj_error *err)
+{
+    const size_t n = (size_t)CUBE_SIDE * CUBE_SIDE * CUBE_PLANES;
+    float *pixel = malloc(n * sizeof *pixel);
+    uint64_t state = 2;
+    if (!pixel) return nj_fail(err, "out of memory");
+    make_noise(pixel, n, &state);
+    int rc = write_image(path, pixel, CUBE_SIDE, CUBE_PLANES, err);
+    free(pixel);
+    return rc;
 }
 
 int nj_cut_toy(const char *path, nj_cut_target **target, uint32_t n, nj_error *err)
@@ -62,11 +116,7 @@ int nj_cut_toy(const char *path, nj_cut_target **target, uint32_t n, nj_error *e
         return nj_fail(err, "out of memory");
     }
     uint64_t state = 1;
-    for (size_t i = 0; i < (size_t)SIDE * SIDE; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX: noise that
-                                                                      * only has to differ */
-        pixel[i] = (float)(state >> 40) * 0x1p-24f;
-    }
+    make_noise(pixel, (size_t)SIDE * SIDE, &state);
     for (uint32_t i = 0; i < n; i++) {
         char name[16];
         double at[2];
@@ -77,7 +127,7 @@ int nj_cut_toy(const char *path, nj_cut_target **target, uint32_t n, nj_error *e
         snprintf(name, sizeof name, "%06u", i);
         (*target)[i] = (nj_cut_target){ strdup(name), centre_ra + at[0], centre_dec + at[1] };
     }
-    int rc = write_image(path, pixel, err);
+    int rc = write_image(path, pixel, SIDE, 1, err);
     free(pixel);
     return rc;
 }
