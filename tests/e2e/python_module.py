@@ -5,7 +5,7 @@ hang and are killed, what they may not do, settings, check, and the package as a
 import os, signal, subprocess, sys, time
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, needs, nightjar, ok, report, rows, skip
 
-needs("numpy")
+needs("numpy", "pandas", "pyarrow")
 import numpy as np
 
 ENV = {"PYTHONPATH": f"{ROOT}/modules/python", "NIGHTJAR_PYTHON": sys.executable}
@@ -152,7 +152,7 @@ def failing():
     ok(all(x["bad.reason"] == "done" for x in got), "/dev/null may be written to", r.stderr)
     got, r = run("bad", *of("write"), "-D", "module.bad.sandbox=0")
     ok(os.path.exists("written"), "sandbox = 0: files may be written", r.stderr)
-    got, r = run("bad", *of("hang"), "-D", "module.bad.deadline_s=0.3")
+    got, r = run("bad", *of("hang"), "-D", "module.bad.deadline_s=6")
     wrong = [x["candid"] for x in got if x["bad.reason"] != "done"]
     ok(wrong == victims, "hang: the two alerts alone are failed", r.stderr)
     ok("did not return in time" in r.stderr, "hang: and it is said", r.stderr)
