@@ -99,6 +99,9 @@ static letter choose(const nj_dead *dead)
     if (framing == NJ_FRAME_BARE) whole.framing = "bare";
     bool all = dead->bytes == chunk->bytes && dead->size == chunk->size;
     if (framing == NJ_FRAME_JSON && all) whole.framing = "json";
+    bool within = dead->bytes >= chunk->bytes && dead->bytes < chunk->bytes + chunk->size;
+    if (framing == NJ_FRAME_JSON && within && !all)
+        return (letter){ "json", NULL, 0, dead->bytes, dead->size };
     if (framing == NJ_FRAME_JSON && !all) { /* the text of this packet: `bytes` may be what was made of it */
         const uint8_t *at = chunk->bytes, *piece = NULL;
         size_t size = 0;
