@@ -175,9 +175,7 @@ int nj_output_ids(const char *option, const char *spec, bool shed, nj_missing_ad
     const nj_ids to = { option, path, shed, add_id, opaque, err };
     if (n >= 4 && !memcmp(head, "Obj\1", 4)) return nj_ids_avro(&to);
     if (n >= 6 && !memcmp(head, "SIMPLE", 6)) return nj_ids_fits(&to);
-    if (n >= 4 && !memcmp(head, "PAR1", 4))
-        return nj_fail(err, "%s %s: rows of Parquet are not read; name another output of that run", option,
-                       path);
+    if (n >= 4 && !memcmp(head, "PAR1", 4)) return nj_ids_parquet(&to);
     if (n >= 15 && !memcmp(head, "SQLite format 3", 15)) return read_sqlite(&to);
     return read_ndjson(&to);
 }

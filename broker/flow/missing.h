@@ -31,5 +31,6 @@ typedef struct nj_ids {
 /* missing_tables.c. -1 with err. */
 int nj_ids_avro(const nj_ids *to);
 int nj_ids_fits(const nj_ids *to);
+int nj_ids_parquet(const nj_ids *to); /* missing_parquet.c */
 
 #endif

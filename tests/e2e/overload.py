@@ -81,7 +81,7 @@ def other_outputs():
         *("-o", "sqlite:hurried.db", "-o", "ndjson:packed.ndjson.gz"),
         *("-o", "avro:hurried.avro", "-o", "fits:hurried.fits", "-o", "parquet:hurried.parquet"),
     )
-    ok(r.returncode == 0, "SQLite, packed, Avro and FITS beside it", r.stderr)
+    ok(r.returncode == 0, "SQLite, packed, Avro, FITS and Parquet beside it", r.stderr)
     run("from_sqlite", "--missing", "hurried.db")
     run("from_packed", "--missing", "packed.ndjson.gz")
     run("from_plain", "--missing", "sq.ndjson")
@@ -94,7 +94,11 @@ def other_outputs():
     r = run("from_fits", "--missing", "hurried.fits")
     ok(rows("from_fits.ndjson") == plain, "and FITS", r.stderr)
     r = run("from_parquet", "--missing", "hurried.parquet")
-    ok(r.returncode == 1 and "Parquet" in r.stderr, "Parquet is refused, by name", r.stderr)
+    ok(rows("from_parquet.ndjson") == plain, "and Parquet", r.stderr)
+    with open("no.parquet", "wb") as f:
+        f.write(b"PAR1 and nothing more")
+    r = run("from_no_parquet", "--missing", "no.parquet")
+    ok(r.returncode == 1 and "no.parquet" in r.stderr, "a damaged one is refused by name", r.stderr)
     with open("hurried.avro", "rb") as f:
         whole = f.read()
     with open("cut.avro", "wb") as f:
