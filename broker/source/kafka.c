@@ -187,6 +187,7 @@ static void close_kafka(nj_source *source)
                s->display, s->stale_acks);
     nj_partitions_free(&s->partitions);
     if (s->at_start) rd_kafka_topic_partition_list_destroy(s->at_start);
+    if (s->others_end) rd_kafka_topic_partition_list_destroy(s->others_end);
     nj_kafka_target_free(&s->target);
     for (uint32_t i = 0; i < s->n_transfers; i++) {
         free(s->transfer[i].topic);

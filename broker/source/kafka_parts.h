@@ -50,6 +50,10 @@ typedef struct kafka_source {
         int64_t asked_ns;
     } * transfer; /* [n_transfers] topics of Fink's data transfer */
     uint32_t n_transfers;
+    rd_kafka_topic_partition_list_t *others_end; /* where partitions of other members end; NULL = not asked */
+    int64_t others_next_ns, others_since_ns;     /* next look at them; since when nothing of them was read */
+    int64_t others_at;                           /* offsets that the group had then, in all */
+    bool others_said;
     nj_skipped skipped; /* null and empty payloads */
     int refusals;
     nj_error fatal;      /* text[0] set: the next call of next() ends with it */
@@ -77,6 +81,11 @@ int nj_kafka_subscribe(kafka_source *s, nj_error *err);
 nj_next nj_kafka_next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err);
 void nj_kafka_tend(nj_source *source);
 void nj_kafka_finish(nj_source *source);
+
+/* kafka_others.c */
+/* Of a run that is to end: are the partitions that other members have read to their ends, too? False: not
+ * yet, or not known. For 120 s without progress it waits, then it reports them and is true. */
+bool nj_kafka_others_done(kafka_source *s, int64_t now);
 
 /* kafka_behind.c */
 /* Is it an error of what a broker keeps, which the next fetch meets again? */

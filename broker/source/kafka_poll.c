@@ -392,8 +392,11 @@ static int is_finished(kafka_source *s)
 {
     int64_t now = nj_now_ns();
     check_contact(s, now);
-    if (s->at.until == NJ_UNTIL_END && all_reached(s)) s->finished = 1;
-    if (s->at.until == NJ_UNTIL_IDLE && s->n_assigned && is_idle(s, now)) s->finished = 1;
+    if (now < s->others_next_ns) return s->finished; /* it waits for others */
+    bool over = s->at.until == NJ_UNTIL_END    ? all_reached(s)
+                : s->at.until == NJ_UNTIL_IDLE ? s->n_assigned && is_idle(s, now)
+                                               : false;
+    if (over && nj_kafka_others_done(s, now)) s->finished = 1;
     return s->finished;
 }
 
