@@ -26,7 +26,7 @@ enum { INSIDE, N, NAMES, LEVEL, PROB, DISTMU, DISTSIGMA };
 
 typedef struct conf {
     const char *files;
-    double level;
+    double level, days;
 } conf;
 
 typedef struct regions {
@@ -46,7 +46,7 @@ static int open_set(const nj_host *host, const conf *c, regions *r)
         host->log(host->opaque, 0, "region: this program has no region service");
         return NJ_ENO_SERVICE;
     }
-    int rc = r->sky->open(c->files, c->level, &r->set, why, sizeof why);
+    int rc = r->sky->open(c->files, c->level, c->days, &r->set, why, sizeof why);
     if (rc != NJ_OK) {
         host->log(host->opaque, 0, "region: %s", why);
         return rc;
@@ -193,6 +193,8 @@ NJ_MODULE(region) = {
               "MOCs, skymaps, DS9 files, folders/, bands (galactic LOW HIGH), by commas; :NAME renames" },
             { "level", NJ_F64, "0.9", offsetof(conf, level), 0, 1, "1",
               "credible level within which a position counts as in a skymap" },
+            { "days", NJ_F64, "0", offsetof(conf, days), 0, 100000, "d",
+              "files of a folder count until they are so old; 0 = always" },
             { 0 } },
     .conf_size = sizeof(conf),
     .declare = declare,

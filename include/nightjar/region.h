@@ -2,7 +2,7 @@
  * polygons, and bands of a latitude.
  *
  *     const nj_region *sky = host->service(host->opaque, "region", NJ_REGION_VERSION);
- *     sky->open("gw.fits, galactic -10 10:plane", 0.9, &set, why, sizeof why);       in open()
+ *     sky->open("gw.fits, galactic -10 10:plane", 0.9, 0, &set, why, sizeof why);       in open()
  *     const nj_region_view *view = sky->begin(set);                 in process(): one state of the files
  *     uint32_t n = sky->find(view, ra, dec, bits);
  *     sky->end(set, view);
@@ -34,9 +34,9 @@ typedef struct nj_region {
     /* list: files, folders (a name that ends in '/'), or bands ("galactic LOW HIGH", "ecliptic LOW HIGH",
      * degrees of latitude), separated by commas; ":NAME" behind one is the name of the region, which is else
      * the file's name without its ending. level: the credible level within which a position counts as in a
-     * skymap, 0 to 1. NJ_ENO_CATALOG when a file is not there, NJ_ECONF when it is wrong;
-     * `why` has the file and the reason. */
-    int (*open)(const char *list, double level, nj_region_set **set, char *why, size_t why_size);
+     * skymap, 0 to 1. days: files of a folder that are older are left out; 0 = of any age. NJ_ENO_CATALOG
+     * when a file is not there, NJ_ECONF when it is wrong; `why` has the file and the reason. */
+    int (*open)(const char *list, double level, double days, nj_region_set **set, char *why, size_t why_size);
     void (*close)(nj_region_set *set); /* NULL allowed; no view may be held */
     /* The present state, looked at once per second at most. A file that is wrong is reported once in
      * `problem` and the old state stays. Never NULL. */

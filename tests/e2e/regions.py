@@ -2,7 +2,7 @@
 """regions.py - the module region against mocpy and astropy on 10^5 positions: coverage maps in every format,
 cones, polygons, bands; files that are wrong are refused by name."""
 
-import gzip, struct, warnings
+import base64, gzip, json, struct, warnings
 from tap import ROOT, Folder, done, needs, nightjar, ok, rows
 
 needs("mocpy", "astropy", "astropy_healpix", "numpy")
@@ -219,6 +219,28 @@ def skymaps_equal_astropy_healpix():
     return t
 
 
+def notices_are_read():
+    """As igwn.gwalert sends them; the map is the one above, so that its values are known."""
+    with open("gw.multiorder.fits", "rb") as f:
+        text = base64.b64encode(f.read()).decode()
+    notice = lambda kind, event: json.dumps(
+        {"alert_type": kind, "superevent_id": "MS260507a", "event": event, "external_coinc": None}
+    )
+    open("MS260507a.json", "w").write(notice("PRELIMINARY", {"skymap": text, "group": "CBC"}))
+    sets = ("-D", "module.here.kind=region", "-D", "module.here.files=MS260507a.json:gw")
+    r = nightjar("check", "here", *sets, "-D", "module.here.level=0.5", "--values", "values.csv", timeout=600)
+    ok(r.returncode == 0, f"a notice: {N} positions as its skymap", r.stdout + r.stderr)
+    for kind, event in (("RETRACTION", None), ("EARLYWARNING", {"skymap": None})):
+        open("MS260507a.json", "w").write(notice(kind, event))
+        r = check("MS260507a.json:gw", [150.0], [2.0], [[]])
+        ok(r.returncode == 0, f"a notice without a map ({kind}) holds nothing", r.stdout + r.stderr)
+    refused("base64.json", notice("UPDATE", {"skymap": "a*b"}), "event.skymap is no base64")
+    refused("nofits.json", notice("UPDATE", {"skymap": "YWJj"}), "event.skymap is no FITS file")
+    refused("other.json", '{"a": 1}', "neither a MOC")
+    refused("broken.json", '{"a": 1', "line 1")
+    refused("number.json", notice("UPDATE", {"skymap": 5}), "event.skymap is no text")
+
+
 def wrong_skymaps_are_refused():
     t = skymap()[0]
 
@@ -386,6 +408,7 @@ with Folder():
     every_format_equals_mocpy()
     shapes_and_bands_equal_astropy()
     skymaps_equal_astropy_healpix()
+    notices_are_read()
     wrong_skymaps_are_refused()
     wrong_files_are_refused()
     wrong_tables_are_refused()

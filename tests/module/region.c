@@ -2,6 +2,9 @@
  * and one that is wrong. */
 #include "host.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "nightjar/region.h"
@@ -140,7 +143,7 @@ static void a_state_that_is_held_stays(void **state)
     uint64_t bits[1];
     put("held.txt", "0/0-11");
     snprintf(list, sizeof list, "%s/held.txt:a name of its own", folder);
-    assert_int_equal(sky->open(list, 0.9, &own, why, sizeof why), NJ_OK);
+    assert_int_equal(sky->open(list, 0.9, 0, &own, why, sizeof why), NJ_OK);
     const nj_region_view *old = sky->begin(own);
     put("held.txt", "0/");
     ((const nj_sky *)set.host.service(&set, "sky", NJ_SKY_VERSION))->recheck();
@@ -158,12 +161,40 @@ static void a_state_that_is_held_stays(void **state)
     sky->close(own);
 }
 
+static void old_files_of_a_folder_are_left_out(void **state)
+{
+    (void)state;
+    const nj_region *sky = set.host.service(&set, "region", NJ_REGION_VERSION);
+    nj_region_set *own;
+    char why[300], list[300], path[200];
+    uint64_t bits[1];
+    struct timespec then[2] = { { time(NULL) - 3 * 86400, 0 }, { time(NULL) - 3 * 86400, 0 } };
+    put("old.txt", "0/0-11");
+    snprintf(path, sizeof path, "%s/old.txt", folder);
+    snprintf(list, sizeof list, "%s/", folder);
+    assert_int_equal(sky->open(list, 0.9, 2, &own, why, sizeof why), NJ_OK);
+    const nj_region_view *view = sky->begin(own);
+    uint32_t n = sky->count(view);
+    int32_t hold = sky->find(view, 150, -80, bits);
+    sky->end(own, view);
+    assert_int_equal(hold, 1);
+    assert_int_equal(utimensat(AT_FDCWD, path, then, 0), 0);
+    ((const nj_sky *)set.host.service(&set, "sky", NJ_SKY_VERSION))->recheck();
+    view = sky->begin(own);
+    assert_int_equal(sky->count(view), n - 1);
+    assert_int_equal(sky->find(view, 150, -80, bits), 0);
+    sky->end(own, view);
+    sky->close(own);
+    take_away("old.txt");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_is_followed),
         cmocka_unit_test(a_wrong_file_leaves_the_old_state),
         cmocka_unit_test(a_state_that_is_held_stays),
+        cmocka_unit_test(old_files_of_a_folder_are_left_out),
     };
     return cmocka_run_group_tests(tests, open_it, close_it);
 }

@@ -214,7 +214,11 @@ static int read_any(const rgn_text *t, double level, rgn_region *region)
     if (strlen(t->data) != t->n) return rgn_refuse(t, "is neither FITS nor text");
     const char *at = t->data + strspn(t->data, " \t\r\n");
     if (!*at) return rgn_refuse(t, "is empty");
-    if (*at == '{') return read_json(t, region);
+    if (*at == '{') {
+        const char *key = at + 1 + strspn(at + 1, " \t\r\n"); /* a MOC's first key is an order */
+        int is_moc = *key == '}' || (*key == '"' && isdigit((unsigned char)key[1]));
+        return is_moc ? read_json(t, region) : rgn_read_notice(t, level, region);
+    }
     if (isdigit((unsigned char)*at) ||
         ((*at == 's' || *at == 't' || *at == 'f') && isdigit((unsigned char)at[1])))
         return read_ascii(t, region);

@@ -39,6 +39,7 @@ typedef struct rgn_region { /* of one file */
     int is_band;
     rgn_cell *cell; /* of a skymap, by begin */
     size_t n_cells;
+    int is_map; /* a skymap, or a notice that has none (any more) */
 } rgn_region;
 
 typedef struct rgn_text { /* a file in memory, and where to say what is wrong with it */
@@ -62,6 +63,8 @@ void rgn_sort(rgn_region *region); /* sorts the ranges and joins what touches */
 
 /* fits.c */
 int rgn_read_fits(const rgn_text *t, double level, rgn_region *region);
+/* notice.c */
+int rgn_read_notice(const rgn_text *t, double level, rgn_region *region);
 /* skymap.c: sorts the cells, gives them their levels and the region its ranges. */
 int rgn_make_skymap(const rgn_text *t, double level, rgn_region *region);
 /* The cell that holds a cell of order 29; NULL = the map has none there. */

@@ -45,7 +45,7 @@ struct nj_region_set {
     pthread_mutex_t lock;
     item *item;
     size_t n_items;
-    double level;
+    double level, days;
     nj_region_view *newest;
     listing refused; /* looked at and not taken: not tried again until it changes */
     time_t looked;
@@ -107,7 +107,8 @@ static int visible(const struct dirent *d)
     return d->d_name[0] != '.';
 }
 
-static int list_folder(listing *l, const item *it, char *why, size_t why_size)
+/* days: how old a file may be; 0 = any age. */
+static int list_folder(listing *l, const item *it, double days, char *why, size_t why_size)
 {
     struct dirent **found;
     int n = scandir(it->path, &found, visible, alphasort), rc = 0;
@@ -120,7 +121,9 @@ static int list_folder(listing *l, const item *it, char *why, size_t why_size)
         struct stat st;
         snprintf(path, sizeof path, "%s/%s", it->path, found[k]->d_name);
         short_name(path, name);
-        if (!rc && !stat(path, &st) && S_ISREG(st.st_mode)) rc = add_entry(l, path, name, &st);
+        int there = !stat(path, &st) && S_ISREG(st.st_mode);
+        if (there && days > 0) there = difftime(time(NULL), st.st_mtim.tv_sec) <= days * 86400;
+        if (!rc && there) rc = add_entry(l, path, name, &st);
         free(found[k]);
     }
     free(found);
@@ -158,7 +161,7 @@ static int list_now(const nj_region_set *set, const nj_region_view *old, listing
         struct stat st = { 0 };
         int rc = 0;
         if (it->is_folder) {
-            rc = list_folder(l, it, why, why_size);
+            rc = list_folder(l, it, set->days, why, why_size);
         } else {
             if (!it->is_band && stat(it->path, &st))
                 for (size_t i = 0; old && i < old->list.n; i++) /* between unlink and rename: keep */
@@ -245,7 +248,7 @@ static int read_entry(const nj_region_set *set, entry *e, const nj_region_view *
 
 static int region_is_skymap(const nj_region_view *view)
 {
-    return view->list.n == 1 && view->list.item[0].region->cell != NULL;
+    return view->list.n == 1 && view->list.item[0].region->is_map;
 }
 
 /* The state of a listing, which becomes its own; NULL with the reason in why, and the listing is as it was
@@ -261,7 +264,7 @@ static nj_region_view *load_view(const nj_region_set *set, listing *l, char *why
         rc = read_entry(set, &l->item[k], old, why, why_size);
         if (!rc) v->region[k] = l->item[k].region;
     }
-    if (!rc && old && region_is_skymap(old) && !(l->n == 1 && l->item[0].region->cell)) {
+    if (!rc && old && region_is_skymap(old) && !(l->n == 1 && l->item[0].region->is_map)) {
         snprintf(why, why_size, "%s: is no skymap any more", l->n ? l->item[0].path : "the folder is empty");
         rc = -1;
     }
@@ -379,7 +382,8 @@ static int add_item(nj_region_set *set, const char *text, const char *name, char
     return it->text && it->name ? NJ_OK : NJ_ENOMEM;
 }
 
-static int region_open(const char *list, double level, nj_region_set **opened, char *why, size_t why_size)
+static int region_open(const char *list, double level, double days, nj_region_set **opened, char *why,
+                       size_t why_size)
 {
     char text[256], name[256];
     nj_region_set *set = calloc(1, sizeof *set);
@@ -388,6 +392,7 @@ static int region_open(const char *list, double level, nj_region_set **opened, c
     if (!set) return NJ_ENOMEM;
     pthread_mutex_init(&set->lock, NULL);
     set->level = level;
+    set->days = days;
     int rc = NJ_OK;
     while (rc == NJ_OK && nj_list_item(&list, text, name, sizeof text)) {
         if (*text) rc = add_item(set, text, name, why, why_size);

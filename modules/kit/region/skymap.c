@@ -26,6 +26,7 @@ int rgn_make_skymap(const rgn_text *t, double level, rgn_region *r)
 {
     double sum = 0;
     size_t cap = 0;
+    r->is_map = 1;
     qsort(r->cell, r->n_cells, sizeof *r->cell, by_density);
     for (size_t k = 0; k < r->n_cells; k++) {
         rgn_cell *c = &r->cell[k];
