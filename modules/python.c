@@ -276,7 +276,8 @@ static void report_raised(const state *s, const thread *t, const nj_work *w)
 {
     const char *text = t->memory.base + head(t)[NJ_PYTHON_TEXT];
     size_t n = (size_t)head(t)[NJ_PYTHON_TEXT_BYTES];
-    if (!head(t)[NJ_PYTHON_TEXT] || (size_t)head(t)[NJ_PYTHON_TEXT] + n > t->memory.size) return;
+    const int64_t place = head(t)[NJ_PYTHON_TEXT];
+    if (place <= 0 || (size_t)place > t->memory.size || n > t->memory.size - (size_t)place) return;
     if (!is_new(s->count, text, n)) return;
     s->host->log(s->host->opaque, 0, "%s: raised in a call of %u rows from alert %lld:", s->c->file, w->n,
                  (long long)w->id[w->row[0]]);

@@ -163,6 +163,35 @@ def failing():
     ok("is off for the rest of the run" in r.stderr, "quarantine: and it is said", r.stderr)
 
 
+SPOILT = """
+import numpy as np
+from nightjar import give, module, scalar, worker
+
+@module(needs={"jd": scalar("jd", unit="d")},
+        gives={"x": give("d", "jd; never none"), "t": give("1", "text; never none", type="str")})
+def spoilt(jd):
+    made = worker.Worker.put
+    def put(self, t, column, *more):
+        made(self, t, column, *more)
+        self.memory.words[%s] = %d
+    worker.Worker.put = put
+    return jd, ["a"] * len(jd)
+"""
+
+
+def spoilt():
+    """What a worker leaves in the shared memory is looked at before it is followed."""
+    for word in ("4", "5", "20", "24", "27"):  # reasons, what is used, places of columns and texts
+        for value in (-8, 1 << 40):
+            write("spoilt.py", SPOILT % (word, value))
+            got, r = run("spoilt", threads=1)
+            ok(
+                len(got) == 300 and "crashed" not in r.stderr,
+                f"word {word} spoilt by {value}: the host goes on",
+                r.stderr[-600:],
+            )
+
+
 SLOW = """
 import time
 from nightjar import give, module, scalar
@@ -382,6 +411,7 @@ with Folder():
     ok(r.returncode == 0, "a night of 300 alerts", r.stderr)
     columns()
     failing()
+    spoilt()
     killed("worker")
     killed("interpreter")
     refused()

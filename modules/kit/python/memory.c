@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "nightjar/python.h"
@@ -24,7 +25,9 @@ int64_t *nj_python_column(const nj_python_memory *t, uint32_t k)
 /* The file is as long as one side made it. */
 bool nj_python_map(nj_python_memory *t, size_t size)
 {
+    struct stat st;
     if (size <= t->size) return true;
+    if (fstat(t->fd, &st) || (size_t)st.st_size < size) return false; /* it says more than is there */
     void *base = t->base ? mremap(t->base, t->size, size, MREMAP_MAYMOVE)
                          : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
     if (base == MAP_FAILED) return false;
@@ -36,6 +39,7 @@ bool nj_python_map(nj_python_memory *t, size_t size)
 /* Room behind what is used; the memory may move. 0: there is none. */
 static size_t room(nj_python_memory *t, size_t bytes)
 {
+    if ((uint64_t)nj_python_head(t)[NJ_PYTHON_USED] > t->size) return 0; /* the other side spoilt it */
     size_t at = ((size_t)nj_python_head(t)[NJ_PYTHON_USED] + ALIGN - 1) & ~(size_t)(ALIGN - 1),
            size = t->size;
     while (at + bytes > size) size *= 2;
@@ -232,7 +236,7 @@ static int take_texts(const nj_python_memory *t, const nj_work *w, const int64_t
         span(off, width, w->row[k], &first, &n);
         for (size_t i = first; i < first + n; i++, length++) {
             if (*length < 0) continue;
-            if (!c[NJ_PYTHON_BYTES] || p + *length > end) return NJ_EDATA;
+            if (c[NJ_PYTHON_BYTES] <= 0 || p > end || *length > end - p) return NJ_EDATA;
             out[i] = w->text(w, p, (size_t)*length);
             if (!out[i]) return NJ_ENOMEM;
             p += *length;
@@ -252,6 +256,12 @@ static bool is_answer(nj_type type, const void *data, size_t i)
     case NJ_STR: return ((const char *const *)data)[i] != NULL;
     }
     return false;
+}
+
+/* The worker can write to the words, too, and what it calls may write anywhere. */
+static bool lies_within(const nj_python_memory *t, int64_t place, size_t bytes)
+{
+    return place > 0 && (size_t)place <= t->size && bytes <= t->size - (size_t)place;
 }
 
 /* Has the row a value in any output? */
@@ -278,12 +288,15 @@ int nj_python_take(const nj_python_tables *s, const nj_python_memory *t, const n
         const uint32_t *off;
         uint32_t width;
         if (!c[NJ_PYTHON_DATA] || !shape_of(s, w, g, &off, &width)) continue;
+        const size_t size = s->give[g].type == NJ_STR ? sizeof(int32_t) : size_of(s->give[g].type);
+        if (!lies_within(t, c[NJ_PYTHON_DATA], elements(w, off, width) * size)) return NJ_EDATA;
         if (s->give[g].type == NJ_STR)
             rc = take_texts(t, w, c, w->out[g], off, width);
         else
             copy(w, block, w->out[g], off, width, size_of(s->give[g].type), t->base + c[NJ_PYTHON_DATA],
                  false);
     }
+    if (!lies_within(t, nj_python_head(t)[NJ_PYTHON_REASON], w->n)) return NJ_EDATA;
     const uint8_t *reason = (const uint8_t *)t->base + nj_python_head(t)[NJ_PYTHON_REASON];
     const bool given = nj_python_head(t)[NJ_PYTHON_REASONED] != 0;
     for (uint32_t k = 0; k < w->n; k++)
