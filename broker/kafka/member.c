@@ -2,22 +2,25 @@
  * find its own again: slots, held by locks that die with the process.
  *
  * The lock's file has two numbers for topics: the one that is in the name, and the one of the topics that the
- * group has shared out. While they are what there is, the same name is given again. */
+ * group has shared out. While they are what there is, the same name is given again. Behind them is the
+ * supervisor of who holds it. */
 #include "member.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/log.h"
 
-enum { SLOTS = 256 };
+enum { SLOTS = 256, HOLDER_AT = 40, DYING_MS = 5000, STEP_MS = 10 };
 
 static uint64_t hash(uint64_t h, const char *text)
 {
@@ -39,6 +42,33 @@ static unsigned number_of(const nj_kafka_target *target, const rd_kafka_topic_pa
     return (unsigned)(h ^ h >> 32);
 }
 
+/* Behind the topics, the supervisor of who holds the lock; nothing if it has none. */
+static void write_holder(int lock)
+{
+    char text[32];
+    int signal = 0;
+    bool watched = !prctl(PR_GET_PDEATHSIG, &signal) && signal;
+    int n = snprintf(text, sizeof text, "by %010ld\n", watched ? (long)getppid() : 0L);
+    if (pwrite(lock, text, (size_t)n, HOLDER_AT) != n)
+        nj_log(NJ_LOG_DEBUG, "kafka: who has the slot is not kept: %s", strerror(errno));
+}
+
+/* A run that was killed has a worker that dies a moment after it, later on a busy machine. Its slot is waited
+ * for: in another one its partitions and its open transaction would be left until their time is over. */
+static bool wait_for_dead(int fd)
+{
+    char text[32] = "";
+    long holder = 0;
+    if (pread(fd, text, sizeof text - 1, HOLDER_AT) <= 0 || sscanf(text, "by %10ld", &holder) != 1)
+        return false;
+    if (holder <= 0 || !kill((pid_t)holder, 0) || errno != ESRCH) return false;
+    for (int waited = 0; waited < DYING_MS; waited += STEP_MS) {
+        if (!flock(fd, LOCK_EX | LOCK_NB)) return true;
+        usleep(STEP_MS * 1000);
+    }
+    return false;
+}
+
 /* The lock of the first free slot, -1: none could be had. */
 static int take_slot(const char *group, int *slot)
 {
@@ -50,8 +80,11 @@ static int take_slot(const char *group, int *slot)
         snprintf(path, sizeof path, "%s/nightjar-%u-%08x-%d.lock", folder, (unsigned)geteuid(), in_group,
                  *slot);
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
-        int busy = fd < 0 || errno == EWOULDBLOCK;
+        int got = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0, busy = fd < 0 || errno == EWOULDBLOCK;
+        if (got || (busy && fd >= 0 && wait_for_dead(fd))) {
+            write_holder(fd);
+            return fd;
+        }
         if (fd >= 0) close(fd);
         if (!busy) return -1; /* a file system without locks */
     }

@@ -497,7 +497,7 @@ def apicurio(schema, want):
         )
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(120)
 
 
 def main():
