@@ -74,35 +74,49 @@ static const char *money(char text[24], double v)
 static void live_table(const nj_night_cost *row, uint32_t n, const nj_prices *p)
 {
     char t[6][24];
-    printf("\nLive: machines by the exposure burst at %.0f %% load, on for %g h a night; %s a night\n",
+    bool assumed = false;
+    printf("\nLive: machines by the exposure burst at %.0f %% load, on for %g h a night;\n%s a night\n",
            100 * p->load, p->hours_of_night, p->currency);
-    printf("%-16s %-10s %5s %12s %10s %10s %10s %10s %10s\n", "machine", "scheme", "n", "an exposure",
-           "machines", "Kafka", "storage", "egress", "together");
+    printf("%-12s %-9s %4s %9s %8s %7s %7s %7s %8s\n", "machine", "scheme", "n", "exposure", "machines",
+           "Kafka", "storage", "egress", "together");
     for (uint32_t i = 0; i < n; i++) {
         const nj_night_cost *r = &row[i];
         if (!r->live) continue;
-        printf("%-16s %-10s %5u %12s %10s %10s %10s %10s %10s%s\n", r->machine, nj_scheme_name[r->scheme],
-               r->n, nj_format_duration(t[0], r->wall_h * 3600e9), money(t[1], r->compute),
-               money(t[2], r->kafka), money(t[3], r->storage), money(t[4], r->egress), money(t[5], r->total),
-               strcmp(r->kind, "assumed") ? "" : " (assumed)");
+        const bool guess = !strcmp(r->kind, "assumed");
+        printf("%-12s %-9s %4u %9s %8s %7s %7s %7s %8s%s\n", r->machine, nj_scheme_name[r->scheme], r->n,
+               nj_format_duration(t[0], r->wall_h * 3600e9), money(t[1], r->compute), money(t[2], r->kafka),
+               money(t[3], r->storage), money(t[4], r->egress), money(t[5], r->total), guess ? "~" : "");
+        assumed |= guess;
     }
+    if (assumed) printf("~ the price of the machine is a guess (assumed)\n");
 }
 
-/* Storage and egress are the same for all: the cells are what the machines cost, and the time. */
+static void cells(const char *machine, const char *scheme)
+{
+    printf("%-12s %-9s", machine, scheme);
+}
+
+/* Storage and egress are the same for all: the cells are what the machines cost. The time is that of a
+ * machine, whatever the scheme: it stands above, once. */
 static void night_table(const nj_night_cost *row, uint32_t n, const nj_prices *p)
 {
-    printf("\nThe night at once, afterwards: %s for machines, and hours, by their number\n", p->currency);
-    printf("%-16s %-10s", "machine", "scheme");
     static const uint32_t sizes[] = { 1, 2, 4, 8, 16 };
-    for (int k = 0; k < 5; k++) printf(" %17u", sizes[k]);
+    const char *machine = "";
+    printf("\nThe night at once, afterwards: %s for machines, by their number\n", p->currency);
+    cells("machine", "scheme");
+    for (int k = 0; k < 5; k++) printf(" %9u ", sizes[k]);
     putchar('\n');
     for (uint32_t i = 0; i < n; i++) {
         const nj_night_cost *r = &row[i];
-        char t[24], cell[64];
+        char t[24];
         if (r->live) continue;
-        if (r->n == 1) printf("%-16s %-10s", r->machine, nj_scheme_name[r->scheme]);
-        snprintf(cell, sizeof cell, "%s in %.2g h%s", money(t, r->compute), r->wall_h, r->pareto ? "*" : "");
-        printf(" %17s", cell);
+        if (r->n == 1 && strcmp(r->machine, machine) != 0) {
+            cells(machine = r->machine, "hours");
+            for (uint32_t k = i; k < n && (k == i || row[k].n > 1); k++) printf(" %9.2g ", row[k].wall_h);
+            putchar('\n');
+        }
+        if (r->n == 1) cells("", nj_scheme_name[r->scheme]);
+        printf(" %9s%c", money(t, r->compute), r->pareto ? '*' : ' ');
         if (r->n == 16) putchar('\n');
     }
 }
@@ -127,7 +141,7 @@ static void pareto_line(const nj_night_cost *row, uint32_t n, const nj_prices *p
     const nj_night_cost *line[NJ_COST_ROWS];
     char t[24];
     uint32_t k = pareto_of(row, n, line);
-    printf("\nNothing beats these in both cost and time (%s, all included):\n", p->currency);
+    printf("\n* Nothing beats these in both cost and time (%s, all included):\n", p->currency);
     for (uint32_t i = 0; i < k; i++)
         printf("  %8s in %8.3g h: %u x %s, %s\n", money(t, line[i]->total), line[i]->wall_h, line[i]->n,
                line[i]->machine, nj_scheme_name[line[i]->scheme]);
@@ -148,8 +162,8 @@ static void constancy(const nj_night_cost *row, uint32_t n)
     const char *say = fabs(ratio - 1) < 0.1 ? "It is, within 10 %: the time falls and the cost stays."
                       : ratio > 1           ? "It is not: each machine pays for its start."
                                             : "It is not: the machine that stays is paid for less time.";
-    printf("\nIs the cost of a night the same on any number of machines? On demand, %s:\n"
-           "  %s on 1, %s on 16 (%+.0f %%), in %.3g and %.3g h. %s\n",
+    printf("\nIs the cost of a night the same on any number of machines?\n  On demand, %s:\n"
+           "  %s on 1, %s on 16 (%+.0f %%), in %.3g and %.3g h.\n  %s\n",
            one->machine, money(t[0], one->compute), money(t[1], many->compute), 100 * (ratio - 1),
            one->wall_h, many->wall_h, say);
 }
@@ -161,14 +175,12 @@ static void traffic_line(const nj_night_cost *row, uint32_t n, const nj_prices *
         if (row[i].live && (!best || row[i].total < best->total)) best = &row[i];
     if (!best) return;
     printf(
-        "\nOf the cheapest live night %.0f %% is egress, %.0f %% Kafka, %.0f %% storage, %.0f %% machines.\n",
+        "\nOf the cheapest live night %.0f %% is egress, %.0f %% Kafka, %.0f %% storage,\n%.0f %% machines.\n",
         100 * best->egress / best->total, 100 * best->kafka / best->total, 100 * best->storage / best->total,
         100 * best->compute / best->total);
-    printf("Prices: %s, %d; %s", p->traffic.source, (int)p->traffic.year, "machines: ");
+    printf("Prices: %s, %d; machines:\n", p->traffic.source, (int)p->traffic.year);
     for (uint32_t i = 0; i < p->n_instances; i++)
-        printf("%s%s: %s, %d", i ? "; " : "", p->instance[i].name, p->instance[i].source,
-               (int)p->instance[i].year);
-    printf("\n");
+        printf("  %s: %s, %d\n", p->instance[i].name, p->instance[i].source, (int)p->instance[i].year);
 }
 
 static int write_json(const options *o, const nj_night_cost *row, uint32_t n, const nj_prices *p,
@@ -205,7 +217,7 @@ static int write_json(const options *o, const nj_night_cost *row, uint32_t n, co
 static void tables(const nj_night_cost *row, uint32_t n, const nj_prices *p, const nj_volume *v,
                    const nj_alert_work *w, const char *path)
 {
-    printf("%s: %g alerts a night, %g in an exposure, %g s apart, %g nights a year (%s)\n", v->name,
+    printf("%s: %g alerts a night, %g in an exposure, %g s apart,\n  %g nights a year (%s)\n", v->name,
            v->per_night, v->per_exposure, v->exposure_s, v->nights, v->source);
     printf("%s: %.4g core-ms and %.4g kB an alert, %.2g s to start\n", path, 1e3 * w->core_s, w->bytes / 1e3,
            w->start_s);
@@ -235,20 +247,20 @@ static int nights(const options *o, const nj_prices *p, const char *path, nj_err
 static void bills(const nj_prices *p)
 {
     double least = INFINITY, most = 0;
-    printf("%-16s %7s %8s %10s %7s %9s %8s %7s %9s %8s %9s\n", "workflow", "hours", "at once", "on demand",
-           "spot", "database", "storage", "other", "together", "each", "job-hour");
+    printf("%-9s %6s %3s %9s %6s %8s %7s %6s %8s %6s\n", "workflow", "hours", "n", "on demand", "spot",
+           "database", "storage", "other", "together", "each");
     for (uint32_t i = 0; i < p->n_bills; i++) {
         const nj_bill *b = &p->bill[i];
         double total = nj_bill_total(b), each = total / b->workflows;
-        printf("%-16s %7.2f %8.0f %10.2f %7.2f %9.2f %8.2f %7.2f %9.2f %8.2f %9.4f\n", b->name, b->wall_h,
-               b->workflows, b->on_demand, b->spot, b->database, b->storage, b->other, total, each,
-               nj_bill_job_hour(b, 1));
+        printf("%s\n%-9s %6.2f %3.0f %9.2f %6.2f %8.2f %7.2f %6.2f %8.2f %6.2f\n", b->name, "", b->wall_h,
+               b->workflows, b->on_demand, b->spot, b->database, b->storage, b->other, total, each);
+        printf("  %.4f %s for an hour of a job; n: workflows at once\n", nj_bill_job_hour(b, 1), p->currency);
         least = fmin(least, each), most = fmax(most, each);
     }
-    printf("Machines cost %.4f %s for an hour of a job, on average. A workflow cost from %.2f to %.2f:\n%s\n",
-           nj_bill_job_hour(p->bill, p->n_bills), p->currency, least, most,
-           most < 1.1 * least ? "the same within 10 %."
-                              : "not the same; what was paid for and idled is in it.");
+    printf(
+        "Machines cost %.4f %s for an hour of a job, on average.\nA workflow cost from %.2f to %.2f:\n%s\n",
+        nj_bill_job_hour(p->bill, p->n_bills), p->currency, least, most,
+        most < 1.1 * least ? "the same within 10 %." : "not the same; what was paid for and idled is in it.");
 }
 
 static const char *embedded_text(const char *name)
