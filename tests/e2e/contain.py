@@ -227,7 +227,7 @@ CRASHES = {
     # from the top, page by page: one write 64 MB below may hit what another thread has there
     "deep": "{ volatile char *p = __builtin_alloca(64 << 20); for (long i = 64 << 20; i > 0; i -= 4096) "
     "p[i - 1] = 1; sum += p[0]; }",
-    "far": "for (long i = 0; i < 1 << 22; i++) x[i] = 7",
+    "astray": "for (long i = 0; i < 1 << 22; i++) x[i] = 7",
     "ends": "pthread_exit(0)",
     "loops": 'for (;;) __asm__ volatile("")',
     "sleeps": "for (;;) pause()",

@@ -40,7 +40,7 @@ if python=$(get scikit-learn sklearn); then check sklearn 17 "$python"
 else skip "exported from scikit-learn" "no Python with numpy and scikit-learn"; fi
 if python=$(get "--no-deps xgboost-cpu" xgboost); then check xgboost 17 "$python"
 else skip "exported from XGBoost" "no Python with xgboost"; fi
-if python=$(get "--no-deps lightgbm" lightgbm); then check lightgbm 11 "$python"
+if python=$(get "--no-deps lightgbm" lightgbm); then check lightgbm 10 "$python"
 else skip "exported from LightGBM" "no Python with lightgbm"; fi
 if python=$(get "--no-deps catboost six" catboost); then check catboost 8 "$python"
 else skip "exported from CatBoost" "no Python with catboost"; fi
