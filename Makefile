@@ -52,7 +52,7 @@ testbin := $(patsubst tests/%.c,$(BUILD)/tests/%,$(tests))
 timings := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/timing/*.c)))
 fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 guides  := $(wildcard */README.md */*/README.md broker/*.md modules/*.md modules/*/*.md \
-           modules/python/*/*.md include/nightjar/*.md broker/*/*.md perf/*.md data/*.md)
+           modules/python/*/*.md modules/kit/*/*.md include/nightjar/*.md broker/*/*.md perf/*.md data/*.md)
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
 .PHONY: all demo coverage test test-timing timingbins check sanitize bench man install clean deps so \
