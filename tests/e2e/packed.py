@@ -316,13 +316,15 @@ def main():
         ("h.avro", b"<html><body>gone</body></html>", "an HTML page"),
         ("v.xml", b'<?xml version="1.0"?>\n<VOTABLE version="1.4">', "a VOTable"),
         ("f.fits", b"SIMPLE  =                    T", "a FITS file"),
-        ("j.json", b'{"alerts": 1}', "JSON text"),
         ("pack.avro", gz(b"PAR1" + bytes(40)), "a Parquet file"),
         ("l.avro", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
     ):
         put(name, data)
         rc, got, err = run(name)
         ok("not an Avro packet: it is " + words in err, f"{name}: {words}", err)
+    put("j.json", b'{"alerts": 1}')
+    rc, got, err = run("j.json")
+    ok("no survey map matches the schema 'json.packet'" in err, "JSON that no map knows", err)
     put("zeros.avro", bytes(4096))
     rc, got, err = run("zeros.avro", None, "--strict")
     ok((rc, got) == (4, []), "a packet of zeros is no empty tar", (rc, got, err))
