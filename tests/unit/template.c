@@ -164,8 +164,8 @@ static void memory_is_reported_as_memory(void **state)
 static void each_file_is_on_a_page(void **state)
 {
     (void)state;
-    static const char *const page[] = { "report.html", "history.html", "hostless.html", "hostless_index.html",
-                                        "profile.html" };
+    static const char *const page[] = { "report.html",         "history.html", "hostless.html",
+                                        "hostless_index.html", "profile.html", "figure.svg" };
     const char *folder = "data/embed/pages/";
     for (const nj_embedded *f = nj_embedded_files; f->name; f++) {
         char call[128];
