@@ -313,6 +313,15 @@ static void read_journal(sqlite3 *db, nj_mark *mark)
     }
 }
 
+/* A run killed while it made its tables leaves a header and nothing else: nothing that could be lost. */
+static bool has_tables(sqlite3 *db)
+{
+    sqlite3_stmt *ask = NULL;
+    int rc = sqlite3_prepare_v2(db, "SELECT 1 FROM sqlite_master", -1, &ask, NULL);
+    bool none = !rc && sqlite3_step(ask) == SQLITE_DONE;
+    return sqlite3_finalize(ask), !none;
+}
+
 int nj_sqlite_look(const char *target, nj_mark *mark, nj_error *err)
 {
     struct stat st;
@@ -327,8 +336,8 @@ int nj_sqlite_look(const char *target, nj_mark *mark, nj_error *err)
         nj_fail(err, "%s: cannot be opened: %s", target, db ? sqlite3_errmsg(db) : "out of memory");
     else
         sqlite3_busy_timeout(db, 10000), read_journal(db, mark);
-    sqlite3_close(db);
-    return rc ? -1 : 0;
+    if (!rc && mark->kind == NJ_MARK_UNKNOWN && !has_tables(db)) mark->kind = NJ_MARK_NEW;
+    return sqlite3_close(db), rc ? -1 : 0;
 }
 
 /* A file of a rotated output has no journal in it: rows are numbered in their order. */

@@ -196,6 +196,16 @@ def refusals(night):
     r = nightjar(*[a for a in command([night], "--resume") if a != "-q"])
     ok(r.returncode == 0, "--resume where nothing is yet: a run from the beginning", r.stderr)
     ok("does not exist yet" in r.stderr, "--resume where nothing is yet: it is said", r.stderr)
+    clear()
+    db = sqlite3.connect("out.db")  # as a run leaves it that was killed before it had made its tables
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    r = nightjar(*command([night], "--resume"))
+    ok(
+        r.returncode == 0 and os.path.getsize("out.db") > 8192,
+        "--resume with a database without tables",
+        r.stderr,
+    )
 
 
 def ledger(night):
