@@ -7,12 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ZTF: 600 alerts per exposure of 30 s + 10 s is what Fink's plots take; Patterson et al. 2019,
- * doi:10.1088/1538-3873/aae904 (alerts of a night, size of a packet as measured on public packets).
- * LSST: 10,000 per visit, 1000 visits a night, 39 s apart: LSE-163, the data products definition document. */
+/* Numbers to plan with, and no paper's: 600 alerts per exposure is what Fink's plots take; 10,000 per visit
+ * of 39 s and ten million a night are the nominal ones of LSST; the others are assumed. */
 static const nj_volume known[] = {
-    { "ztf", "Patterson et al. 2019", 600, 40, 300e3, 300, 70e3 },
-    { "lsst", "LSE-163", 10000, 39, 10e6, 300, 82e3 },
+    { "ztf", "assumed, to plan with", 600, 40, 300e3, 300, 70e3 },
+    { "lsst", "nominal; nights and bytes assumed", 10000, 39, 10e6, 300, 82e3 },
 };
 
 static int take_number(const char **text, double *value)
