@@ -70,7 +70,7 @@ bool nj_schema_nearest(const nj_schema *schema, const char *path, char *near, si
 /* A whole datum as JSON, field by field as it stands in the packet; bytes as {"bytes": N, "hex": the few}.
  * -1: the bytes are no such datum, or memory is short. */
 int nj_datum_json(const nj_schema *schema, const uint8_t *datum, size_t size, nj_buffer *out);
-const char *nj_schema_survey(const nj_schema *schema);           /* "ztf" */
+const char *nj_schema_survey(const nj_schema *schema); /* "ztf" */
 /* Whose alerts these are: "ztf" of a survey whose map says that it serves ztf; else the survey. */
 const char *nj_schema_serves(const nj_schema *schema);
 const nj_survey_facts *nj_schema_facts(const nj_schema *schema); /* what the survey's map says of

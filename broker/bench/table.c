@@ -16,18 +16,11 @@ extern const nj_bench nj_bench_threads;
 extern const nj_bench nj_bench_trees;
 
 const nj_bench *const nj_benches[] = {
-    &nj_bench_counters,
-    &nj_bench_decode,
-    &nj_bench_fits,
-    &nj_bench_hostless,
-    &nj_bench_kernels,
-    &nj_bench_modules,
-    &nj_bench_networks,
-    &nj_bench_pipeline,
-    &nj_bench_regions,
-    &nj_bench_simulate,
-    &nj_bench_sky,
-    &nj_bench_threads,
-    &nj_bench_trees,
-    NULL,
+    &nj_bench_counters, &nj_bench_decode,
+    &nj_bench_fits,     &nj_bench_hostless,
+    &nj_bench_kernels,  &nj_bench_modules,
+    &nj_bench_networks, &nj_bench_pipeline,
+    &nj_bench_regions,  &nj_bench_simulate,
+    &nj_bench_sky,      &nj_bench_threads,
+    &nj_bench_trees,    NULL,
 };

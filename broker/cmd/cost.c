@@ -174,11 +174,10 @@ static void traffic_line(const nj_night_cost *row, uint32_t n, const nj_prices *
     for (uint32_t i = 0; i < n; i++)
         if (row[i].live && (!best || row[i].total < best->total)) best = &row[i];
     if (!best) return;
-    printf(
-        "\nOf the cheapest live night %.0f %% is egress, %.0f %% Kafka, %.0f %% storage,\n"
-        "%.0f %% machines.\n",
-        100 * best->egress / best->total, 100 * best->kafka / best->total, 100 * best->storage / best->total,
-        100 * best->compute / best->total);
+    printf("\nOf the cheapest live night %.0f %% is egress, %.0f %% Kafka, %.0f %% storage,\n"
+           "%.0f %% machines.\n",
+           100 * best->egress / best->total, 100 * best->kafka / best->total,
+           100 * best->storage / best->total, 100 * best->compute / best->total);
     printf("Prices: %s, %d; machines:\n", p->traffic.source, (int)p->traffic.year);
     for (uint32_t i = 0; i < p->n_instances; i++)
         printf("  %s: %s, %d\n", p->instance[i].name, p->instance[i].source, (int)p->instance[i].year);
@@ -255,8 +254,7 @@ static void bills(const nj_prices *p)
         double total = nj_bill_total(b), each = total / b->workflows;
         printf("%s\n%-9s %6.2f %3.0f %9.2f %6.2f %8.2f %7.2f %6.2f %8.2f %6.2f\n", b->name, "", b->wall_h,
                b->workflows, b->on_demand, b->spot, b->database, b->storage, b->other, total, each);
-        printf("  %.4f %s for an hour of a job; n: workflows at once\n", nj_bill_job_hour(b, 1),
-               p->currency);
+        printf("  %.4f %s for an hour of a job; n: workflows at once\n", nj_bill_job_hour(b, 1), p->currency);
         least = fmin(least, each), most = fmax(most, each);
     }
     printf(

@@ -202,8 +202,7 @@ static void free_survey(survey *s)
 
 static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
 {
-    nj_offers offers = { schema, nj_schema_survey(schema), nj_offer_for_graph,
-                         nj_schema_serves(schema) };
+    nj_offers offers = { schema, nj_schema_survey(schema), nj_offer_for_graph, nj_schema_serves(schema) };
     if (!r->surveys.n && fix_types(r, schema, err)) return NULL;
     survey *s = calloc(1, sizeof *s);
     if (!s) return nj_fail(err, "out of memory"), NULL;

@@ -228,8 +228,7 @@ static int next_letter(dead_source *s, nj_chunk **chunk, nj_error *err)
         nj_framing framing;
     } form[] = {
         { "ocf", NJ_FRAME_OCF },     { "confluent", NJ_FRAME_CONFLUENT }, { "bare", NJ_FRAME_BARE },
-        { "keyed", NJ_FRAME_KEYED }, { "datum", NJ_FRAME_KEYED },
-        { "json", NJ_FRAME_JSON },
+        { "keyed", NJ_FRAME_KEYED }, { "datum", NJ_FRAME_KEYED },         { "json", NJ_FRAME_JSON },
     };
     nj_framing how = NJ_FRAME_AUTO;
     for (size_t i = 0; i < sizeof form / sizeof *form; i++)
