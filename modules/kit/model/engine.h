@@ -21,7 +21,8 @@ struct nj_model {
     nj_pool pool; /* everything that has no other owner */
     nj_model_info info;
     const nj_model_engine *engine;
-    void *self; /* the engine's */
+    void *self;   /* the engine's */
+    nj_pool file; /* the tables of model.onnx; a forest gives them back once it is built */
     nj_onnx onnx;
     json_t *manifest;
     const void *bytes; /* model.onnx; the host's */

@@ -213,7 +213,7 @@ static int read_model(nj_model *model, const nj_host *host, nj_model_error *err)
             hex, expected);
     model->info.sha256 = nj_pool_text(&model->pool, hex, 64);
     nj_model_error why;
-    if (nj_onnx_read(&model->onnx, &model->pool, model->bytes, model->n_bytes, &why))
+    if (nj_onnx_read(&model->onnx, &model->file, model->bytes, model->n_bytes, &why))
         return nj_model_fail(err, "%s: %.400s", path, why.text);
     return 0;
 }

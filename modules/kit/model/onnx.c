@@ -4,66 +4,9 @@
 
 #include <string.h>
 
+#include "wire.h"
+
 enum { MAX_NODES = 8192 }; /* names are looked up one by one; the largest model at hand has 52 */
-
-/* --- protobuf wire format --- */
-
-typedef struct wire {
-    const uint8_t *at, *end;
-} wire;
-
-typedef struct field {
-    uint32_t number, type; /* 0 varint, 1 eight bytes, 2 a length and bytes, 5 four bytes */
-    uint64_t value;        /* types 0, 1, 5 */
-    wire bytes;            /* type 2 */
-} field;
-
-static int read_varint(wire *w, uint64_t *value)
-{
-    uint64_t v = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-        if (w->at == w->end) return -1;
-        uint8_t byte = *w->at++;
-        v |= (uint64_t)(byte & 127) << shift;
-        if (!(byte & 128)) {
-            *value = v;
-            return 0;
-        }
-    }
-    return -1;
-}
-
-/* 1 = a field, 0 = end, -1 = broken. */
-static int next_field(wire *w, field *f)
-{
-    if (w->at == w->end) return 0;
-    uint64_t key, n;
-    if (read_varint(w, &key) || key >> 3 == 0 || key >> 35) return -1;
-    *f = (field){ .number = (uint32_t)(key >> 3), .type = (uint32_t)(key & 7) };
-    size_t left = (size_t)(w->end - w->at);
-    switch (f->type) {
-    case 0: return read_varint(w, &f->value) ? -1 : 1;
-    case 1:
-        if (left < 8) return -1;
-        memcpy(&f->value, w->at, 8);
-        w->at += 8;
-        return 1;
-    case 5: {
-        uint32_t four;
-        if (left < 4) return -1;
-        memcpy(&four, w->at, 4);
-        f->value = four;
-        w->at += 4;
-        return 1;
-    }
-    case 2:
-        if (read_varint(w, &n) || n > (uint64_t)(w->end - w->at)) return -1;
-        f->bytes = (wire){ w->at, w->at + n };
-        w->at += n;
-        return 1;
-    default: return -1;
-    }
-}
 
 /* How often does each field number < 32 occur? -1 when the message is broken. */
 static int count_fields(wire w, uint32_t count[32])
@@ -96,6 +39,37 @@ static size_t count_numbers(wire w, uint32_t number, uint32_t width)
     return n;
 }
 
+/* The numbers of one field behind the k that are there; n: how many there is room for. */
+static int put_ints(field *f, int64_t *v, size_t *k, size_t n)
+{
+    if (f->type == 0 && *k < n)
+        v[(*k)++] = (int64_t)f->value;
+    else if (f->type == 2)
+        while (f->bytes.at < f->bytes.end && *k < n) {
+            uint64_t one;
+            if (read_varint(&f->bytes, &one)) return -1;
+            v[(*k)++] = (int64_t)one;
+        }
+    else
+        return -1;
+    return 0;
+}
+
+static int put_floats(const field *f, float *v, size_t *k, size_t n)
+{
+    if (f->type == 5 && *k < n) {
+        uint32_t bits = (uint32_t)f->value;
+        memcpy(&v[(*k)++], &bits, 4);
+    } else if (f->type == 2) {
+        size_t bytes = (size_t)(f->bytes.end - f->bytes.at), m = bytes / 4;
+        if (bytes % 4 || m > n - *k) return -1;
+        if (m) memcpy(v + *k, f->bytes.at, 4 * m);
+        *k += m;
+    } else
+        return -1;
+    return 0;
+}
+
 static int read_ints(wire w, uint32_t number, nj_pool *pool, const int64_t **out, size_t *n)
 {
     *n = count_numbers(w, number, 0);
@@ -104,19 +78,8 @@ static int read_ints(wire w, uint32_t number, nj_pool *pool, const int64_t **out
     if (!v) return -1;
     size_t k = 0;
     field f;
-    while (next_field(&w, &f) > 0) {
-        if (f.number != number) continue;
-        if (f.type == 0 && k < *n)
-            v[k++] = (int64_t)f.value;
-        else if (f.type == 2)
-            while (f.bytes.at < f.bytes.end && k < *n) {
-                uint64_t one;
-                if (read_varint(&f.bytes, &one)) return -1;
-                v[k++] = (int64_t)one;
-            }
-        else
-            return -1;
-    }
+    while (next_field(&w, &f) > 0)
+        if (f.number == number && put_ints(&f, v, &k, *n)) return -1;
     *n = k;
     *out = v;
     return 0;
@@ -130,19 +93,8 @@ static int read_floats(wire w, uint32_t number, nj_pool *pool, const float **out
     if (!v) return -1;
     size_t k = 0;
     field f;
-    while (next_field(&w, &f) > 0) {
-        if (f.number != number) continue;
-        if (f.type == 5 && k < *n) {
-            uint32_t bits = (uint32_t)f.value;
-            memcpy(&v[k++], &bits, 4);
-        } else if (f.type == 2) {
-            size_t m = (size_t)(f.bytes.end - f.bytes.at) / 4;
-            if ((size_t)(f.bytes.end - f.bytes.at) % 4 || m > *n - k) return -1;
-            if (m) memcpy(v + k, f.bytes.at, 4 * m);
-            k += m;
-        } else
-            return -1;
-    }
+    while (next_field(&w, &f) > 0)
+        if (f.number == number && put_floats(&f, v, &k, *n)) return -1;
     *n = k;
     *out = v;
     return 0;
@@ -227,51 +179,92 @@ static int read_tensor(nj_onnx_tensor *t, wire w, nj_pool *pool)
     return 0;
 }
 
-static int read_strings(wire w, nj_pool *pool, nj_onnx_attribute *a, uint32_t n)
+enum { FLOATS = 7, INTS = 8, STRINGS = 9, KNOWN_TEXTS = 4 };
+
+/* The lists of an attribute while it is read. */
+typedef struct lists {
+    float *floats;
+    int64_t *ints;
+    nj_onnx_text *strings;
+    size_t n_floats, n_ints, n_strings; /* there is room for */
+    nj_onnx_text known[KNOWN_TEXTS];    /* the last different texts: */
+    uint32_t n_known;                   /* the kinds of a forest's nodes are thousands of few words */
+} lists;
+
+/* One pass for all lists: a forest's are its whole file, and each number is a field of its own. */
+static int count_lists(wire w, lists *l)
 {
-    nj_onnx_text *v = nj_pool_alloc(pool, n, sizeof *v);
-    if (!v) return -1;
     field f;
-    while (next_field(&w, &f) > 0) {
-        if (f.number != 9 || a->n_strings == n) continue;
-        if (f.type != 2) return -1;
-        nj_onnx_text *t = &v[a->n_strings++];
-        t->n = (uint32_t)(f.bytes.end - f.bytes.at);
-        if (t > v && t[-1].n == t->n && !memcmp(t[-1].s, f.bytes.at, t->n))
-            t->s = t[-1].s; /* the kinds of a forest's nodes: thousands of copies of one word */
-        else if (read_text(&f, pool, &t->s))
-            return -1;
+    int rc;
+    while ((rc = next_field(&w, &f)) > 0)
+        if (f.number == INTS) {
+            if (f.type != 2) l->n_ints++;
+            for (const uint8_t *p = f.bytes.at; f.type == 2 && p < f.bytes.end; p++) l->n_ints += !(*p & 128);
+        } else if (f.number == FLOATS)
+            l->n_floats += f.type == 2 ? (size_t)(f.bytes.end - f.bytes.at) / 4 : 1;
+        else
+            l->n_strings += f.number == STRINGS;
+    return rc;
+}
+
+static int make_lists(lists *l, nj_pool *pool)
+{
+    if (l->n_floats && !(l->floats = nj_pool_alloc(pool, l->n_floats, sizeof *l->floats))) return -1;
+    if (l->n_ints && !(l->ints = nj_pool_alloc(pool, l->n_ints, sizeof *l->ints))) return -1;
+    return l->n_strings && !(l->strings = nj_pool_alloc(pool, l->n_strings, sizeof *l->strings)) ? -1 : 0;
+}
+
+static int put_string(const field *f, nj_pool *pool, lists *l, size_t *k)
+{
+    if (f->type != 2) return -1;
+    nj_onnx_text *t = &l->strings[(*k)++];
+    t->n = (uint32_t)(f->bytes.end - f->bytes.at);
+    for (uint32_t i = 0; i < KNOWN_TEXTS && i < l->n_known; i++)
+        if (l->known[i].n == t->n && !memcmp(l->known[i].s, f->bytes.at, t->n)) {
+            t->s = l->known[i].s;
+            return 0;
+        }
+    if (read_text(f, pool, &t->s)) return -1;
+    l->known[l->n_known++ % KNOWN_TEXTS] = *t;
+    return 0;
+}
+
+static int put_single(nj_onnx_attribute *a, const field *f, nj_pool *pool)
+{
+    if (f->number == 1) return read_text(f, pool, &a->name);
+    if (f->number == 2 && f->type == 5) {
+        uint32_t bits = (uint32_t)f->value;
+        memcpy(&a->f, &bits, 4);
     }
-    a->strings = v;
+    if (f->number == 3 && f->type == 0) a->i = (int64_t)f->value;
+    if (f->number == 4) {
+        if (read_text(f, pool, &a->s.s)) return -1;
+        a->s.n = (uint32_t)(f->bytes.end - f->bytes.at);
+    }
+    if (f->number == 5) {
+        nj_onnx_tensor *t = nj_pool_alloc(pool, 1, sizeof *t);
+        if (!t || f->type != 2 || read_tensor(t, f->bytes, pool)) return -1;
+        a->t = t;
+    }
     return 0;
 }
 
 static int read_attribute(nj_onnx_attribute *a, wire w, nj_pool *pool)
 {
-    uint32_t count[32];
+    lists l = { 0 };
     *a = (nj_onnx_attribute){ .name = "" };
-    if (count_fields(w, count) < 0 || read_floats(w, 7, pool, &a->floats, &a->n_floats) ||
-        read_ints(w, 8, pool, &a->ints, &a->n_ints))
-        return -1;
-    if (count[9] && read_strings(w, pool, a, count[9])) return -1;
+    if (count_lists(w, &l) < 0 || make_lists(&l, pool)) return -1;
     field f;
     while (next_field(&w, &f) > 0) {
-        if (f.number == 1 && read_text(&f, pool, &a->name)) return -1;
-        if (f.number == 2 && f.type == 5) {
-            uint32_t bits = (uint32_t)f.value;
-            memcpy(&a->f, &bits, 4);
-        }
-        if (f.number == 3 && f.type == 0) a->i = (int64_t)f.value;
-        if (f.number == 4) {
-            if (read_text(&f, pool, &a->s.s)) return -1;
-            a->s.n = (uint32_t)(f.bytes.end - f.bytes.at);
-        }
-        if (f.number == 5) {
-            nj_onnx_tensor *t = nj_pool_alloc(pool, 1, sizeof *t);
-            if (!t || f.type != 2 || read_tensor(t, f.bytes, pool)) return -1;
-            a->t = t;
-        }
+        int rc = f.number == INTS      ? put_ints(&f, l.ints, &a->n_ints, l.n_ints)
+                 : f.number == FLOATS  ? put_floats(&f, l.floats, &a->n_floats, l.n_floats)
+                 : f.number == STRINGS ? put_string(&f, pool, &l, &a->n_strings)
+                                       : put_single(a, &f, pool);
+        if (rc) return -1;
     }
+    a->ints = l.ints;
+    a->floats = l.floats;
+    a->strings = l.strings;
     return 0;
 }
 

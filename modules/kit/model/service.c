@@ -21,6 +21,7 @@ static void close_model(nj_model *model)
     if (!model) return;
     if (model->engine && model->engine->close) model->engine->close(model);
     json_decref(model->manifest);
+    nj_pool_free(&model->file);
     nj_pool_free(&model->pool);
     free(model);
 }

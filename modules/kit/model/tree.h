@@ -38,7 +38,7 @@ typedef struct nj_tree_set {
 /* Builds from the node; features must be given by the graph input's second axis (0 = unknown: the largest
  * index + 1). Checks that every tree is one (one root, each node reached once, children there): a walk always
  * ends. A file that is wrong in itself gives the status NJ_EDATA,
- * one that uses what is not built here NJ_ECONF. */
+ * one that uses what is not built here NJ_ECONF. Nothing of the node is needed afterwards. */
 int nj_forest_build(nj_tree_set *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool,
                     nj_model_error *err);
 

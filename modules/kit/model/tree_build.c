@@ -3,7 +3,6 @@
 
 #include "nightjar/module.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +16,15 @@ typedef struct source {
     size_t n;
 } source;
 
+typedef enum { LEAF, LEQ, LT, GT, GTE, MODES } node_mode;
+static const char *const mode_name[MODES] = { "LEAF", "BRANCH_LEQ", "BRANCH_LT", "BRANCH_GT", "BRANCH_GTE" };
+
 typedef struct builder {
     nj_tree_set *forest;
-    nj_pool *pool;
+    nj_pool *pool, scratch; /* of the model; of what is needed while building */
     nj_model_error *err;
     source s;
+    uint8_t *mode;      /* [n] a node_mode */
     uint32_t *yes, *no; /* [n] children as source indices; UINT32_MAX = leaf */
     uint8_t *has_parent;
     uint32_t *place; /* [n] source node -> index in forest->node */
@@ -80,42 +83,72 @@ static int compare_keys(const void *pa, const void *pb)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* likely: where it is if the tree's nodes are numbered without gaps. */
-static uint32_t find_node(const key *k, size_t n, int64_t tree, int64_t id, size_t likely)
+/* k: the nodes in order; NULL where the file has them in order. likely: the index of the node in the file if
+ * the tree's nodes are numbered without gaps. */
+static uint32_t find_node(const builder *b, const key *k, int64_t tree, int64_t id, size_t likely)
 {
-    key want = { tree, id, 0 };
-    if (likely < n && !compare_keys(&want, &k[likely])) return k[likely].at;
-    const key *found = bsearch(&want, k, n, sizeof *k, compare_keys);
-    return found ? found->at : UINT32_MAX;
+    if (likely < b->s.n && b->s.tree[likely] == tree && b->s.id[likely] == id) return (uint32_t)likely;
+    const key want = { tree, id, 0 };
+    size_t low = 0, high = b->s.n;
+    while (low < high) {
+        size_t i = low + (high - low) / 2;
+        const key at = k ? k[i] : (key){ b->s.tree[i], b->s.id[i], (uint32_t)i };
+        int c = compare_keys(&at, &want);
+        if (!c) return at.at;
+        if (c < 0)
+            low = i + 1;
+        else
+            high = i;
+    }
+    return UINT32_MAX;
 }
 
-static key *sorted_keys(builder *b)
+/* *k: NULL where the file has its nodes in order, as nearly all files do. */
+static int sorted_keys(builder *b, key **k)
 {
-    assert(b->s.tree && b->s.id); /* read_source() found them */
-    key *k = nj_pool_alloc(b->pool, b->s.n, sizeof *k);
-    if (!k) {
-        nj_model_fail(b->err, "out of memory");
-        return NULL;
-    }
-    int sorted = 1; /* as nearly all files are */
-    for (size_t i = 0; i < b->s.n; i++) {
-        k[i] = (key){ b->s.tree[i], b->s.id[i], (uint32_t)i };
-        sorted &= !i || compare_keys(&k[i - 1], &k[i]) < 0;
-    }
-    if (!sorted) qsort(k, b->s.n, sizeof *k, compare_keys);
-    for (size_t i = 1; i < b->s.n; i++)
-        if (!compare_keys(&k[i - 1], &k[i])) {
-            nj_model_lacks(b->err, NJ_EDATA, "tree %lld has node %lld twice", (long long)k[i].tree,
-                           (long long)k[i].id);
-            return NULL;
-        }
-    return k;
+    *k = NULL;
+    size_t i = 1;
+    while (i < b->s.n &&
+           (b->s.tree[i - 1] == b->s.tree[i] ? b->s.id[i - 1] < b->s.id[i] : b->s.tree[i - 1] < b->s.tree[i]))
+        i++;
+    if (i >= b->s.n) return 0;
+    key *sorted = nj_pool_alloc(&b->scratch, b->s.n, sizeof *sorted);
+    if (!sorted) return nj_model_fail(b->err, "out of memory");
+    for (i = 0; i < b->s.n; i++) sorted[i] = (key){ b->s.tree[i], b->s.id[i], (uint32_t)i };
+    qsort(sorted, b->s.n, sizeof *sorted, compare_keys);
+    for (i = 1; i < b->s.n; i++)
+        if (!compare_keys(&sorted[i - 1], &sorted[i]))
+            return nj_model_lacks(b->err, NJ_EDATA, "tree %lld has node %lld twice",
+                                  (long long)sorted[i].tree, (long long)sorted[i].id);
+    *k = sorted;
+    return 0;
 }
 
 /* x > t is not x <= t, x >= t is not x < t: the children change places. */
-static int is_turned(const char *mode)
+static int is_turned(uint8_t m)
 {
-    return !strcmp(mode, "BRANCH_GT") || !strcmp(mode, "BRANCH_GTE");
+    return m == GT || m == GTE;
+}
+
+/* The texts of equal kinds are mostly one text (onnx.c): only another address is compared. */
+static int read_modes(builder *b)
+{
+    const char *last = NULL;
+    node_mode m = LEAF;
+    for (size_t i = 0; i < b->s.n; i++) {
+        const char *name = b->s.mode[i].s;
+        if (name != last) {
+            for (m = LEAF; m < MODES && strcmp(name, mode_name[m]) != 0;) m++;
+            if (m == MODES)
+                return nj_model_fail(
+                    b->err,
+                    "tree %lld: node mode %.32s is not supported (BRANCH_LEQ, LT, GT, GTE and LEAF are)",
+                    (long long)b->s.tree[i], name);
+            last = name;
+        }
+        b->mode[i] = (uint8_t)m;
+    }
+    return 0;
 }
 
 /* Resolves children and refuses a node with two parents:
@@ -123,20 +156,15 @@ static int is_turned(const char *mode)
 static int link_children(builder *b, const key *k)
 {
     for (size_t i = 0; i < b->s.n; i++) {
-        const char *mode = b->s.mode[i].s;
         b->yes[i] = b->no[i] = UINT32_MAX;
-        if (!strcmp(mode, "LEAF")) continue;
-        if (strcmp(mode, "BRANCH_LEQ") && strcmp(mode, "BRANCH_LT") && !is_turned(mode))
-            return nj_model_fail(
-                b->err, "tree %lld: node mode %.32s is not supported (BRANCH_LEQ, LT, GT, GTE and LEAF are)",
-                (long long)b->s.tree[i], mode);
+        if (b->mode[i] == LEAF) continue;
         int64_t feature = b->s.feature[i];
         if (feature < 0 || feature >= (b->n_features ? (int64_t)b->n_features : NJ_TREE_MAX_FEATURES))
             return nj_model_lacks(b->err, NJ_EDATA, "tree %lld tests feature %lld; the input has %u",
                                   (long long)b->s.tree[i], (long long)feature, b->n_features);
         size_t base = i - (size_t)b->s.id[i];
-        uint32_t child[2] = { find_node(k, b->s.n, b->s.tree[i], b->s.yes[i], base + (size_t)b->s.yes[i]),
-                              find_node(k, b->s.n, b->s.tree[i], b->s.no[i], base + (size_t)b->s.no[i]) };
+        uint32_t child[2] = { find_node(b, k, b->s.tree[i], b->s.yes[i], base + (size_t)b->s.yes[i]),
+                              find_node(b, k, b->s.tree[i], b->s.no[i], base + (size_t)b->s.no[i]) };
         for (int c = 0; c < 2; c++) {
             if (child[c] == UINT32_MAX)
                 return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has a child that is not there",
@@ -145,8 +173,8 @@ static int link_children(builder *b, const key *k)
                 return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has two parents (no tree)",
                                       (long long)b->s.tree[i], (long long)b->s.id[child[c]]);
         }
-        b->yes[i] = child[is_turned(mode)];
-        b->no[i] = child[!is_turned(mode)];
+        b->yes[i] = child[is_turned(b->mode[i])];
+        b->no[i] = child[!is_turned(b->mode[i])];
     }
     return 0;
 }
@@ -154,12 +182,12 @@ static int link_children(builder *b, const key *k)
 /* x < t is x <= the float below t. No x is below -infinity: NaN as limit is never reached. */
 static float limit_of(const builder *b, uint32_t i)
 {
-    const char *mode = b->s.mode[i].s;
+    const uint8_t m = b->mode[i];
     float t = b->s.value[i];
-    if (isnan(t) && is_turned(mode))
+    if (isnan(t) && is_turned(m))
         return INFINITY; /* nothing is above NaN: always the other child,
                           * which is the first one */
-    if ((strcmp(mode, "BRANCH_LT") && strcmp(mode, "BRANCH_GTE")) || isnan(t)) return t;
+    if ((m != LT && m != GTE) || isnan(t)) return t;
     return t == -INFINITY ? NAN : nextafterf(t, -INFINITY);
 }
 
@@ -171,7 +199,7 @@ static void put_node(builder *b, uint32_t at, uint32_t i, uint32_t child)
     b->place[i] = at;
     if (!b->nan_first) return;
     int to_true = b->s.nan && b->s.nan[i] != 0;
-    b->nan_first[at] = b->yes[i] != UINT32_MAX && to_true != is_turned(b->s.mode[i].s);
+    b->nan_first[at] = b->yes[i] != UINT32_MAX && to_true != is_turned(b->mode[i]);
 }
 
 /* Breadth first, so that children are neighbours and the upper levels share cache lines.
@@ -209,7 +237,7 @@ static int lay_trees(builder *b)
     for (size_t i = 0; i < b->s.n; i++) n_trees += !b->has_parent[i];
     uint32_t *root = nj_pool_alloc(b->pool, n_trees, sizeof *root),
              *depth = nj_pool_alloc(b->pool, n_trees, sizeof *depth);
-    uint32_t *queue = nj_pool_alloc(b->pool, b->s.n + 2, sizeof *queue);
+    uint32_t *queue = nj_pool_alloc(&b->scratch, b->s.n + 2, sizeof *queue);
     if (!root || !depth || !queue) return nj_model_fail(b->err, "out of memory");
     int64_t last = 0;
     for (size_t i = 0; i < b->s.n; i++) { /* the order of the trees in the file is the order of summation */
@@ -240,7 +268,7 @@ static int order_by_depth(builder *b)
     uint32_t deepest = 0, at = 0;
     for (uint32_t i = 0; i < f->n_trees; i++) deepest = f->depth[i] > deepest ? f->depth[i] : deepest;
     uint32_t *order = nj_pool_alloc(b->pool, f->n_trees, sizeof *order),
-             *start = nj_pool_alloc(b->pool, deepest + 2, sizeof *start);
+             *start = nj_pool_alloc(&b->scratch, deepest + 2, sizeof *start);
     if (!order || !start) return nj_model_fail(b->err, "out of memory");
     for (uint32_t i = 0; i < f->n_trees; i++) start[f->depth[i] + 1]++;
     for (uint32_t d = 0; d <= deepest; d++) start[d] = (at += d ? start[d] : 0);
@@ -330,15 +358,17 @@ static int put_weights(builder *b, const nj_onnx_node *node, const key *k)
     if (n_leaves >= 1u << 23) return nj_model_fail(b->err, "%s: %u leaves are too many", node->op, n_leaves);
     float *leaf =
         f->n_sums > 1 ? nj_pool_alloc(b->pool, (size_t)n_leaves + 1, sizeof *leaf * f->n_sums) : NULL;
-    uint8_t *seen = nj_pool_alloc(b->pool, (size_t)b->s.n, f->n_sums);
+    uint8_t *seen = nj_pool_alloc(&b->scratch, (size_t)b->s.n, f->n_sums);
     if ((f->n_sums > 1 && !leaf) || !seen) return nj_model_fail(b->err, "out of memory");
     n_leaves = 0;
+    size_t last = 0; /* weights come in the order of the nodes, mostly */
     for (size_t i = 0; i < w.n; i++) {
-        uint32_t s = find_node(k, b->s.n, w.tree[i], w.id[i], SIZE_MAX);
+        uint32_t s = find_node(b, k, w.tree[i], w.id[i], last + (size_t)w.id[i] - (size_t)b->s.id[last]);
         if (s == UINT32_MAX || b->yes[s] != UINT32_MAX)
             return nj_model_lacks(b->err, NJ_EDATA,
                                   "%s: a weight for node %lld of tree %lld, which is no leaf", node->op,
                                   (long long)w.id[i], (long long)w.tree[i]);
+        last = s;
         int64_t target = f->n_sums == 1 ? 0 : w.target[i];
         if (seen[(size_t)s * f->n_sums + (size_t)target]++)
             return nj_model_lacks(b->err, NJ_EDATA, "%s: two weights for one leaf and output (tree %lld)",
@@ -365,7 +395,9 @@ static int read_options(builder *b, const nj_onnx_node *node)
     if (base->n_floats != f->n_sums)
         return nj_model_lacks(b->err, NJ_EDATA, "%s: %zu base_values for %u sums", node->op, base->n_floats,
                               f->n_sums);
-    f->base = base->floats;
+    float *copy = nj_pool_alloc(b->pool, f->n_sums, sizeof *copy);
+    if (!copy) return nj_model_fail(b->err, "out of memory");
+    f->base = memcpy(copy, base->floats, f->n_sums * sizeof *copy);
     return 0;
 }
 
@@ -379,27 +411,41 @@ static int count_features(builder *b)
     return 0;
 }
 
+static int build(builder *b, const nj_onnx_node *node)
+{
+    const size_t n = b->s.n;
+    b->yes = nj_pool_alloc(&b->scratch, n, sizeof *b->yes);
+    b->no = nj_pool_alloc(&b->scratch, n, sizeof *b->no);
+    b->place = nj_pool_alloc(&b->scratch, n, sizeof *b->place);
+    b->has_parent = nj_pool_alloc(&b->scratch, n, 1);
+    b->mode = nj_pool_alloc(&b->scratch, n, 1);
+    b->node = nj_pool_alloc(b->pool, n + NJ_TREE_TOP, sizeof *b->node); /* the lanes read the first
+                                                                         * NJ_TREE_TOP of any tree */
+    if (!b->yes || !b->no || !b->place || !b->has_parent || !b->mode || !b->node)
+        return nj_model_fail(b->err, "out of memory");
+    key *k;
+    if (sorted_keys(b, &k) || read_modes(b)) return -1;
+    for (size_t i = 0; i < n && !b->nan_first; i++)
+        if (((b->s.nan && b->s.nan[i]) || is_turned(b->mode[i])) &&
+            !(b->nan_first = nj_pool_alloc(b->pool, n, 1)))
+            return nj_model_fail(b->err, "out of memory");
+    if (link_children(b, k) || count_features(b) || lay_trees(b) || order_by_depth(b)) return -1;
+    return put_weights(b, node, k) || read_options(b, node) ? -1 : 0;
+}
+
 int nj_forest_build(nj_tree_set *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool,
                     nj_model_error *err)
 {
-    builder b = { .forest = forest, .pool = pool, .err = err, .n_features = n_features };
+    builder b = { .forest = forest,
+                  .pool = pool,
+                  .scratch = { .limit = pool->limit },
+                  .err = err,
+                  .n_features = n_features };
     *forest = (nj_tree_set){ 0 };
     if (n_features > NJ_TREE_MAX_FEATURES)
         return nj_model_fail(err, "%s: %u features; %d are possible", node->op, n_features,
                              NJ_TREE_MAX_FEATURES);
-    if (read_source(&b, node)) return -1;
-    b.yes = nj_pool_alloc(pool, b.s.n, sizeof *b.yes);
-    b.no = nj_pool_alloc(pool, b.s.n, sizeof *b.no);
-    b.place = nj_pool_alloc(pool, b.s.n, sizeof *b.place);
-    b.has_parent = nj_pool_alloc(pool, b.s.n, 1);
-    b.node = nj_pool_alloc(pool, b.s.n + NJ_TREE_TOP, sizeof *b.node); /* the lanes read the first
-                                                                        * NJ_TREE_TOP of any tree */
-    if (!b.yes || !b.no || !b.place || !b.has_parent || !b.node) return nj_model_fail(err, "out of memory");
-    for (size_t i = 0; i < b.s.n && !b.nan_first; i++)
-        if (((b.s.nan && b.s.nan[i]) || is_turned(b.s.mode[i].s)) &&
-            !(b.nan_first = nj_pool_alloc(pool, b.s.n, 1)))
-            return nj_model_fail(err, "out of memory");
-    key *k = sorted_keys(&b);
-    if (!k || link_children(&b, k) || count_features(&b) || lay_trees(&b) || order_by_depth(&b)) return -1;
-    return put_weights(&b, node, k) || read_options(&b, node) ? -1 : 0;
+    int rc = read_source(&b, node) || build(&b, node) ? -1 : 0;
+    nj_pool_free(&b.scratch);
+    return rc;
 }

@@ -131,6 +131,8 @@ int nj_engine_trees(nj_model *model, const nj_model_options *options, nj_model_e
     if (t->forest.n_outputs != info->width)
         return nj_model_fail(err, "%s: the forest has %u outputs, the manifest %u", info->folder,
                              t->forest.n_outputs, info->width);
+    nj_pool_free(&model->file); /* the forest has all of it that counts, in a tenth of the room */
+    model->onnx = (nj_onnx){ 0 };
     model->self = t;
     model->engine = &engine;
     model->info.engine = engine.name;
