@@ -40,7 +40,7 @@ modules := $(sort $(wildcard modules/*.c))
 kit     := $(sort $(wildcard modules/kit/*/*.c))
 cmds    := $(notdir $(basename $(sort $(wildcard broker/cmd/*.c))))
 embed   := $(sort $(wildcard schemas/*.map schemas/*/*.avsc data/*.ini data/topics/*.ini data/ref/*.csv \
-           data/embed/*.* data/embed/pages/*))
+           data/embed/*.* data/embed/pages/* data/webhooks/*.json))
 gen     := $(BUILD)/gen
 obj     := $(patsubst %,$(BUILD)/%.o,$(src) $(cxx))
 modobj  := $(patsubst %,$(BUILD)/%.o,$(modules))

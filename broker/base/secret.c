@@ -3,6 +3,7 @@
 #include "secret.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,7 +12,7 @@
 
 extern char **environ;
 
-enum { MOST = 64, LEAST_BYTES = 4, MOST_NAME = 128 };
+enum { MOST = 64, LEAST_BYTES = 4, LEAST_KEY = 8, MOST_NAME = 128 };
 
 static char *known[MOST];
 static _Atomic unsigned n_known; /* those before it are whole; set-up is one thread */
@@ -68,6 +69,72 @@ void nj_secret_remember_address(const char *address)
     free(secret);
 }
 
+/* ---- addresses that are keys ------------------------------------------------------------------ */
+
+static struct {
+    char *shown, *address;
+} hidden[MOST];
+static unsigned n_hidden;
+
+/* What is secret in the first "webhook:http..." of a text: all behind the host, from its '/' or '?' on. NULL
+ * when there is none. */
+static const char *key_in(const char *text, size_t *size)
+{
+    const char *at = strstr(text, "webhook:http");
+    const char *host = at ? strstr(at, "://") : NULL;
+    if (!host) return NULL;
+    host += 3;
+    const char *path = host + strcspn(host, "/?# \t\n");
+    *size = strcspn(path, " \t\n");
+    return *size > 1 && *path != '#' ? path : NULL;
+}
+
+void nj_secret_remember_webhooks(const char *list)
+{
+    size_t n;
+    for (const char *at = list; (at = key_in(at, &n)) != NULL; at += n) {
+        char *key = n >= LEAST_KEY ? strndup(at, n) : NULL;
+        nj_secret_remember(key);
+        free(key);
+    }
+}
+
+static char *name_of(const char *spec, const char *path, unsigned number)
+{
+    char *name = malloc((size_t)(path - spec) + 24);
+    if (!name) return NULL;
+    const int n = sprintf(name, "%.*s#***", (int)(path - spec), spec);
+    if (number) sprintf(name + n, "%u", number + 1);
+    return name;
+}
+
+const char *nj_secret_hide(const char *spec)
+{
+    size_t n;
+    const char *path = strncmp(spec, "webhook:", 8) ? NULL : key_in(spec, &n);
+    if (!path || path[n]) return spec;
+    unsigned same = 0; /* of this host */
+    for (unsigned i = 0; i < n_hidden; i++) {
+        if (!strcmp(hidden[i].address, spec + 8)) return hidden[i].shown;
+        same += !strncmp(hidden[i].address, spec + 8, (size_t)(path - spec - 8)) &&
+                strchr("/?", hidden[i].address[path - spec - 8]);
+    }
+    if (n_hidden == MOST) return NULL;
+    char *shown = name_of(spec, path, same), *address = strdup(spec + 8);
+    if (!shown || !address) return free(shown), free(address), NULL;
+    if (n >= LEAST_KEY) nj_secret_remember(path);
+    hidden[n_hidden].shown = shown;
+    hidden[n_hidden++].address = address;
+    return shown;
+}
+
+const char *nj_secret_address(const char *shown)
+{
+    for (unsigned i = 0; i < n_hidden; i++)
+        if (!strcmp(hidden[i].shown + 8, shown)) return hidden[i].address;
+    return shown;
+}
+
 void nj_secret_scrub(char *text)
 {
     unsigned n = n_known;
@@ -100,8 +167,10 @@ static const char *value_in(const char *word, char name[MOST_NAME])
 /* Where a secret stands in the word, or NULL. */
 static char *find(char *word, char name[MOST_NAME], size_t *size)
 {
-    const char *value = value_in(word, name);
+    const char *value = key_in(word, size);
     if (value) {
+        strcpy(name, "the address of a webhook");
+    } else if ((value = value_in(word, name)) != NULL) {
         *size = strlen(value);
     } else if ((value = password_in(word, size)) != NULL) {
         strcpy(name, "a password in an address");
@@ -114,8 +183,8 @@ static void warn(const char *name)
     nj_log(
         NJ_LOG_WARN,
         "%s is on the command line, where every user of this machine can read it (ps). It is masked now; "
-        "better in a file (-X sasl.password.file=PATH, [registry] password_file), in a file of settings (-c) "
-        "or in $NIGHTJAR_KAFKA_PASSWORD or $NIGHTJAR_REGISTRY_PASSWORD",
+        "better in a file (-X sasl.password.file=PATH, [registry] password_file, -o webhook:FILE), in a file "
+        "of settings (-c) or in $NIGHTJAR_KAFKA_PASSWORD or $NIGHTJAR_REGISTRY_PASSWORD",
         name);
 }
 

@@ -12,6 +12,14 @@ bool nj_secret_is(const char *name);
  * scheme://user:password@host. Short ones (below 4 bytes) would ruin texts: they are not looked for. */
 void nj_secret_remember(const char *secret);
 void nj_secret_remember_address(const char *address);
+/* A webhook's address is a key: who knows it can post. "webhook:https://HOST/PATH" is remembered, and what
+ * comes back is "webhook:https://HOST#***", by which messages, reports and journals call it; other texts come
+ * back as they are. NULL: memory is short. One thread. */
+const char *nj_secret_hide(const char *spec);
+/* Remembers the addresses of the webhooks in a list of outputs. */
+void nj_secret_remember_webhooks(const char *list);
+/* The address behind such a name ("https://HOST#***"), or the text itself. */
+const char *nj_secret_address(const char *shown);
 /* Takes remembered secrets out of a text, which gets no longer. Any thread. */
 void nj_secret_scrub(char *text);
 /* The words of the command line, without a secret left in the process's own copy; a warning for each that was

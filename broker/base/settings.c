@@ -32,6 +32,7 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
     s->n++;
     if (nj_secret_is(key)) nj_secret_remember(value);
     nj_secret_remember_address(value);
+    nj_secret_remember_webhooks(value);
     return 0;
 }
 

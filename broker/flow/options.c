@@ -9,6 +9,7 @@
 #include "../base/debug.h"
 #include "../base/embed.h"
 #include "../base/log.h"
+#include "../base/secret.h"
 #include "cli.h"
 #include "topics.h"
 
@@ -65,7 +66,8 @@ static int define(void *conf, const char *text, nj_error *err)
 static int add_sink(void *conf, const char *spec, nj_error *err)
 {
     nj_cli *cli = conf;
-    (void)err;
+    spec = nj_secret_hide(spec);
+    if (!spec) return nj_fail(err, "out of memory, or too many webhooks");
     cli->sink[cli->options.n_sinks++] = spec;
     return 0;
 }
@@ -320,7 +322,7 @@ static int take_from_settings(nj_cli *cli, nj_error *err)
     o->topic = cli->topic;
     bool failed = false;
     for (const char *word; sinks && (word = next_word(cli, &sinks, " \t\n", &failed));)
-        cli->sink[o->n_sinks++] = word;
+        if (!(cli->sink[o->n_sinks++] = nj_secret_hide(word))) failed = true;
     for (const char *word; topics && (word = next_word(cli, &topics, " \t\n,", &failed));)
         cli->topic[o->n_topics++] = (nj_topic_option){ word, NULL };
     return failed ? nj_fail(err, "out of memory") : nj_topics_sinks(cli, err);

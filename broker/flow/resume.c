@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../base/secret.h"
 #include "overload.h"
 #include "shared.h"
 
@@ -65,6 +66,7 @@ static char *configuration_of(const run *r)
     for (size_t i = 0; i < o->settings->n; i++) add_setting(&out, o->settings, i);
     nj_buffer_text(&out, "");
     if (out.failed) nj_buffer_free(&out);
+    if (out.data) nj_secret_scrub(out.data); /* a topic's webhook */
     return out.data;
 }
 

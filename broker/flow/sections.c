@@ -41,6 +41,7 @@ const nj_section nj_sections[] = {
     { "sink.fits", "of -o fits:", nj_fits_settings },
     { "sink.parquet", "of -o parquet:", nj_parquet_settings },
     { "sink.kafka", "of -o kafka:", nj_kafka_sink_settings },
+    { "sink.webhook", "of -o webhook:", nj_webhook_settings },
     { "energy", "where energy and carbon come from", nj_energy_settings },
     { "cost", "prices", nj_cost_settings },
     { "models", "where models are", models },

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/embed.h"
+#include "../base/secret.h"
 
 const nj_param nj_topic_keys[] = {
     { "where", NJ_STR, "", offsetof(nj_topic, where), 0, 0, "1",
@@ -96,6 +97,7 @@ int nj_topics_sinks(nj_cli *cli, nj_error *err)
                 o->sink_topic = cli->sink_topic = topic;
             }
             const char *spec = nj_arena_text(&cli->arena, p, n);
+            if (spec) spec = nj_secret_hide(spec);
             if (!sink || !topic || !spec) return nj_fail(err, "out of memory");
             cli->sink[o->n_sinks] = spec;
             cli->sink_topic[o->n_sinks++] = t.name;

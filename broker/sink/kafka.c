@@ -14,7 +14,7 @@
 #include "../kafka/kafka.h"
 #include "classes.h"
 #include "json.h"
-#include "kafka_row.h"
+#include "kept_row.h"
 #include "kafka_transactions.h"
 #include "waits.h"
 
@@ -42,7 +42,7 @@ typedef struct again {
     void *value;
     size_t n, key_size;
     char key[24];
-    nj_kafka_row *row;
+    nj_kept_row *row;
 } again;
 
 enum {
@@ -61,8 +61,8 @@ typedef struct kafka_sink {
     size_t n_topics;
     nj_json_keys keys;
     nj_buffer row;
-    uint32_t candid;   /* its field; UINT32_MAX = none */
-    nj_kafka_rows way; /* rows whose messages have no delivery report yet */
+    uint32_t candid;  /* its field; UINT32_MAX = none */
+    nj_kept_rows way; /* rows whose messages have no delivery report yet */
     again *again;
     size_t n_again, cap_again;
     bool alone; /* there is one message on its way */
@@ -125,19 +125,19 @@ static int keep_again(kafka_sink *s, const rd_kafka_message_t *message)
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
 {
     kafka_sink *s = opaque;
-    nj_kafka_row *row = message->_private;
+    nj_kept_row *row = message->_private;
     char text[384];
     (void)producer;
     if (row && is_for_ever(message->err)) {
         if (!s->alone && !keep_again(s, message)) return;
         if (s->alone)
-            nj_kafka_row_refuse(&s->way, row, "the Kafka topic %s does not take its row of %zu bytes: %s%s",
-                                rd_kafka_topic_name(message->rkt), message->len,
-                                rd_kafka_err2str(message->err), hint(message->err, false));
-        nj_kafka_row_done(&s->way, row);
+            nj_kept_row_refuse(&s->way, row, "the Kafka topic %s does not take its row of %zu bytes: %s%s",
+                               rd_kafka_topic_name(message->rkt), message->len,
+                               rd_kafka_err2str(message->err), hint(message->err, false));
+        nj_kept_row_done(&s->way, row);
         if (s->alone) return;
     } else if (row) {
-        nj_kafka_row_done(&s->way, row);
+        nj_kept_row_done(&s->way, row);
     }
     if (!message->err || s->n_failed++) return;
     /* not rd_kafka_message_errstr: in 2.0.2 that is the message itself, which has no NUL */
@@ -213,6 +213,7 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
     s->base.transactional = args->eos;
     s->transactions = (nj_transactions){ .on = args->eos, .name_lock = -1 };
     s->way.refuse = args->refuse;
+    s->way.module = "sink.kafka";
     s->way.opaque = args->refuse_opaque;
     if (!slash || slash == args->target || strpbrk(slash, "?,^")) {
         nj_fail(err,
@@ -332,14 +333,14 @@ static int be_patient(kafka_sink *s, nj_error *err)
 }
 
 static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_t n, const char *key,
-                   size_t key_size, nj_kafka_row *row, nj_error *err)
+                   size_t key_size, nj_kept_row *row, nj_error *err)
 {
     while (rd_kafka_produce(to, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value, n,
                             key_size ? key : NULL, key_size, row)) {
         rd_kafka_resp_err_t rc = rd_kafka_last_error();
         if (row && is_for_ever(rc)) {
-            nj_kafka_row_refuse(&s->way, row, "its row of %zu bytes is not sent to the Kafka topic %s: %s%s",
-                                n, rd_kafka_topic_name(to), rd_kafka_err2str(rc), hint(rc, true));
+            nj_kept_row_refuse(&s->way, row, "its row of %zu bytes is not sent to the Kafka topic %s: %s%s",
+                               n, rd_kafka_topic_name(to), rd_kafka_err2str(rc), hint(rc, true));
             return 0;
         }
         if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
@@ -376,7 +377,7 @@ static int send_alone(kafka_sink *s, nj_error *err)
     for (size_t i = 0; i < s->n_again; i++) {
         again *a = &s->again[i];
         if (!rc) rc = produce(s, a->topic, a->value, a->n, a->key, a->key_size, a->row, err);
-        nj_kafka_row_done(&s->way, a->row); /* of the message that was refused */
+        nj_kept_row_done(&s->way, a->row); /* of the message that was refused */
         if (!rc) rc = drain(s, err);
         free(a->value);
     }
@@ -400,13 +401,13 @@ static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error 
     }
     s->row.n = 0;
     nj_json_row(&s->row, &s->keys, rows, row);
-    nj_kafka_row *from = s->row.failed ? NULL : nj_kafka_row_new(&s->way, rows, row);
+    nj_kept_row *from = s->row.failed ? NULL : nj_kept_row_new(&s->way, rows, row);
     if (s->row.failed || (s->way.refuse && rows->batch && !from))
         return nj_fail(err, "kafka://%s: out of memory", s->target);
     int rc = 0;
     if (s->row.n <= 2 && from) { /* {}: nothing to read, and to a compacted topic no bytes at
                                   * all mean that the key is gone */
-        nj_kafka_row_refuse(&s->way, from, "its row for Kafka is empty");
+        nj_kept_row_refuse(&s->way, from, "its row for Kafka is empty");
         names = "";
     }
     for (const char *end; *names && !rc; names = *end ? end + 1 : end) {
@@ -414,7 +415,7 @@ static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error 
         topic *t = end > names ? find_topic(s, names, (size_t)(end - names), err) : NULL;
         if (end > names) rc = t ? produce(s, t->handle, s->row.data, s->row.n, key, key_size, from, err) : -1;
     }
-    if (from) nj_kafka_row_done(&s->way, from);
+    if (from) nj_kept_row_done(&s->way, from);
     return rc;
 }
 
@@ -449,7 +450,7 @@ static int close_kafka(nj_sink *sink, nj_error *err)
     free(s->topic);
     for (size_t i = 0; i < s->n_again; i++) free(s->again[i].value);
     free(s->again);
-    nj_kafka_rows_drop(&s->way);
+    nj_kept_rows_drop(&s->way);
     nj_json_keys_free(&s->keys);
     nj_buffer_free(&s->row);
     nj_transactions_free(&s->transactions);

@@ -2,31 +2,16 @@
 """The CSV output: every cell as in NDJSON, quoted by RFC 4180; it continues behind whole records."""
 
 import csv, gzip, json, math, os
+from out_kit import alert_schema, packet
 from tap import Folder, done, needs, nightjar, ok, rows
 
 needs("fastavro", "pandas", "duckdb")
 import duckdb, fastavro, pandas
 
-CANDIDATE = ["jd", "ra", "dec", "magpsf", "d"]
-SCHEMA = {
-    "type": "record",
-    "name": "alert",
-    "namespace": "test",
-    "fields": [
-        {"name": "objectId", "type": "string"},
-        {"name": "candid", "type": "long"},
-        {
-            "name": "candidate",
-            "type": {
-                "type": "record",
-                "name": "candidate",
-                "fields": [{"name": n, "type": ["null", "double"]} for n in CANDIDATE],
-            },
-        },
-        {"name": "text", "type": ["null", "string"]},
-        {"name": "list", "type": {"type": "array", "items": ["null", "double"]}},
-    ],
-}
+SCHEMA = alert_schema(
+    {"text": ["null", "string"], "list": {"type": "array", "items": ["null", "double"]}},
+    {"d": ["null", "double"]},
+)
 TEXTS = [
     None,
     "",
@@ -47,9 +32,7 @@ ARGS = ["--survey", "ztf", "-m", "roid", "--columns", "packet.text,packet.list[]
 def packets():
     for k, text in enumerate(TEXTS):
         d = [1 / 3, None, math.inf, -math.inf, math.nan, 5e-324, -0.0][k % 7]
-        candidate = {"jd": 2460000.5 + k, "ra": 10.0, "dec": -5.0, "magpsf": 18.5, "d": d}
-        item = {"objectId": f"ZTF18aaaa{k}", "candid": 2**62 + k, "candidate": candidate, "text": text}
-        yield {**item, "list": [1.5, None, 1e300][: k % 4]}
+        yield packet(k, {"d": d}, objectId=f"ZTF18aaaa{k}", text=text, list=[1.5, None, 1e300][: k % 4])
 
 
 def as_ndjson(text, value):

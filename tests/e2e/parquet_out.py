@@ -2,6 +2,8 @@
 """The Parquet output, as pyarrow, pandas, polars, DuckDB and nightjar read it: every cell as in NDJSON."""
 
 import glob, json, math, os, signal, subprocess, sys, time
+import out_kit
+from out_kit import alert_schema
 from tap import NIGHTJAR, SHARED, Folder, done, needs, nightjar, ok, rows, skip
 
 needs("pyarrow", "pandas", "polars", "duckdb", "fastavro", "numpy")
@@ -9,49 +11,23 @@ import duckdb, fastavro, numpy, pandas, polars, pyarrow as pa, pyarrow.parquet a
 
 KILLS = int(os.environ.get("NIGHTJAR_KILLS", "8"))
 LC = "lc.jd,lc.mag,lc.band,packet.candidate.magpsf"
-SCHEMA = {
-    "type": "record",
-    "name": "alert",
-    "namespace": "test",
-    "fields": [
-        {"name": "objectId", "type": "string"},
-        {"name": "candid", "type": "long"},
-        {
-            "name": "candidate",
-            "type": {
-                "type": "record",
-                "name": "candidate",
-                "fields": [
-                    {"name": "jd", "type": "double"},
-                    {"name": "ra", "type": "double"},
-                    {"name": "dec", "type": "double"},
-                    {"name": "magpsf", "type": ["null", "float"]},
-                    {"name": "fid", "type": "int"},
-                ],
-            },
-        },
-        {"name": "d", "type": ["null", "double"]},
-        {"name": "f", "type": ["null", "float"]},
-        {"name": "l", "type": ["null", "long"]},
-        {"name": "i", "type": ["null", "int"]},
-        {"name": "text", "type": ["null", "string"]},
-        {"name": "list", "type": ["null", {"type": "array", "items": ["null", "double"]}]},
-        {"name": "ints", "type": {"type": "array", "items": "long"}},
-    ],
-}
+SCHEMA = alert_schema(
+    {
+        "d": ["null", "double"],
+        "f": ["null", "float"],
+        "l": ["null", "long"],
+        "i": ["null", "int"],
+        "text": ["null", "string"],
+        "list": ["null", {"type": "array", "items": ["null", "double"]}],
+        "ints": {"type": "array", "items": "long"},
+    }
+)
 COLUMNS = "packet.d,packet.f,packet.l,packet.i,packet.text,packet.list[],packet.ints[]"
 
 
 def packet(k, **more):
-    candidate = {"jd": 2460000.5 + k, "ra": 10.0 + k % 300, "dec": -5.0, "magpsf": 18.5, "fid": 1}
-    base = {
-        "objectId": f"ZTF18aaaa{k % 7}",
-        "candid": 2**62 + k,
-        "candidate": candidate,
-        "ints": [],
-        "text": "",
-    }
-    return {**base, "d": 1.5, "f": 0.1, "l": k, "i": k, "list": [], **more}
+    usual = {"ints": [], "text": "", "d": 1.5, "f": 0.1, "l": k, "i": k, "list": []}
+    return out_kit.packet(k, **{**usual, **more})
 
 
 def odd():

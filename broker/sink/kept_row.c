@@ -1,18 +1,18 @@
-/* kafka_row.c - librdkafka reports a refused message after its batch is freed, so what the row came from is
- * kept until then. */
-#include "kafka_row.h"
+/* kept_row.c - another machine refuses a row long after its batch is freed, so what the row came from is kept
+ * until then. */
+#include "kept_row.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-nj_kafka_row *nj_kafka_row_new(nj_kafka_rows *all, const nj_rows *rows, uint32_t row)
+nj_kept_row *nj_kept_row_new(nj_kept_rows *all, const nj_rows *rows, uint32_t row)
 {
     if (!all->refuse || !rows->batch) return NULL;
     const nj_row *from = &rows->batch->row[row];
     const nj_chunk *chunk = from->chunk;
-    nj_kafka_row *r = calloc(1, sizeof *r);
+    nj_kept_row *r = calloc(1, sizeof *r);
     if (!r) return NULL;
     r->chunk = from->chunk;
     r->record = from->record;
@@ -36,7 +36,7 @@ nj_kafka_row *nj_kafka_row_new(nj_kafka_rows *all, const nj_rows *rows, uint32_t
     return r;
 }
 
-void nj_kafka_row_done(nj_kafka_rows *all, nj_kafka_row *row)
+void nj_kept_row_done(nj_kept_rows *all, nj_kept_row *row)
 {
     if (--row->n_messages) return;
     *(row->before ? &row->before->behind : &all->first) = row->behind;
@@ -47,7 +47,7 @@ void nj_kafka_row_done(nj_kafka_rows *all, nj_kafka_row *row)
     free(row);
 }
 
-void nj_kafka_row_refuse(nj_kafka_rows *all, nj_kafka_row *row, const char *reason, ...)
+void nj_kept_row_refuse(nj_kept_rows *all, nj_kept_row *row, const char *reason, ...)
 {
     char text[768];
     va_list ap;
@@ -61,13 +61,13 @@ void nj_kafka_row_refuse(nj_kafka_rows *all, nj_kafka_row *row, const char *reas
                                          .bytes = row->datum,
                                          .size = row->size,
                                          .reason = text,
-                                         .module = "sink.kafka" });
+                                         .module = all->module });
 }
 
-void nj_kafka_rows_drop(nj_kafka_rows *all)
+void nj_kept_rows_drop(nj_kept_rows *all)
 {
     while (all->first) {
         all->first->n_messages = 1;
-        nj_kafka_row_done(all, all->first);
+        nj_kept_row_done(all, all->first);
     }
 }
