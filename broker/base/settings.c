@@ -278,6 +278,24 @@ static int store(const nj_param *p, const nj_setting *t, void *conf, nj_error *e
     return 0;
 }
 
+int nj_settings_no_key(const nj_setting *t, const char *const *known, size_t n, nj_error *err)
+{
+    char all[320] = "";
+    const char *near = nj_nearest(t->key, known, n);
+    if (near)
+        return nj_fail(err, "%s: [%s] has no key '%s'; did you mean '%s'?", t->where, t->section, t->key,
+                       near);
+    for (size_t k = 0, at = 0; k < n; k++) {
+        if (at + strlen(known[k]) + sizeof ", , ..." > sizeof all) {
+            strcpy(all + at, ", ...");
+            break;
+        }
+        at += (size_t)sprintf(all + at, "%s%s", at ? ", " : "", known[k]);
+    }
+    return nj_fail(err, "%s: [%s] has no key '%s'%s%s", t->where, t->section, t->key, n ? "; there are " : "",
+                   all);
+}
+
 int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also,
                       void *conf, nj_error *err)
 {
@@ -295,11 +313,7 @@ int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table
         if (in_list(also, t->key)) continue;
         const nj_param *p = table;
         while (p && p->name && strcmp(p->name, t->key)) p++;
-        if (!p || !p->name) {
-            const char *near = nj_nearest(t->key, name, n);
-            return nj_fail(err, "%s: [%s] has no key '%s'%s%s%s", t->where, section, t->key,
-                           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-        }
+        if (!p || !p->name) return nj_settings_no_key(t, name, n, err);
         if (store(p, t, conf, err)) return -1;
     }
     return 0;

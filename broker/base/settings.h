@@ -42,6 +42,8 @@ bool nj_setting_is_built_in(const nj_setting *t);
  * Integers may end in k, M, G (powers of 1024). */
 int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also,
                       void *conf, nj_error *err);
+/* -1, and err says that t's section has no such key: the nearest of `known` is named, else all that fit. */
+int nj_settings_no_key(const nj_setting *t, const char *const *known, size_t n, nj_error *err);
 void nj_settings_free(nj_settings *s);
 
 /* [a-z][a-z0-9_]*: what modules, instances, topics and columns may be called. */

@@ -13,13 +13,6 @@ static bool starts(const char *text, const char *with)
     return !strncmp(text, with, strlen(with));
 }
 
-static int wrong_key(const nj_setting *t, const char *const *known, size_t n, nj_error *err)
-{
-    const char *near = nj_nearest(t->key, known, n);
-    return nj_fail(err, "%s: [%s] has no key '%s'%s%s%s", t->where, t->section, t->key,
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-}
-
 static int check_topic(const run *r, const nj_setting *t, nj_error *err)
 {
     nj_topic ignored;
@@ -62,7 +55,7 @@ int nj_flow_check_settings(run *r, nj_error *err)
             rc = check_topic(r, t, err);
             t->used = 1;
         } else if (!strcmp(t->section, "models") || !strcmp(t->section, "catalogs")) {
-            rc = strcmp(t->key, "path") ? wrong_key(t, path, 1, err) : 0;
+            rc = strcmp(t->key, "path") ? nj_settings_no_key(t, path, 1, err) : 0;
         } else {
             const char *known[64];
             size_t n = 0, k = 0;

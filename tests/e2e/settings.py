@@ -35,6 +35,20 @@ def default_modules():
     return found
 
 
+def unlike_any():
+    """A key that resembles none: the message lists what there is."""
+    refused(
+        "[run]: no such key",
+        ["-D: [run] has no key 'thred'; there are batch_rows, "],
+        "-q",
+        "-D",
+        "run.thred=2",
+    )
+    refused(
+        "[models]: no such key", ["[models] has no key 'xyz'; there are path\n"], "-q", "-D", "models.xyz=2"
+    )
+
+
 def modules():
     found = default_modules()
     ok(
@@ -217,6 +231,7 @@ def what_is_off():
 
 if __name__ == "__main__":
     with Folder():
+        unlike_any()
         modules()
         where_it_is_said()
         other_names()
