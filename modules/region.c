@@ -10,6 +10,12 @@
  *     files = S240422ed.multiorder.fits       ; one skymap alone: also its values at the position
  *     level = 0.9
  *
+ *     [module.alerts]
+ *     kind = region
+ *     files = gw/                             ; kept by the run while it reads
+ *     from = kafka://kafka.gcn.nasa.gov:9092/igwn.gwalert
+ *     days = 10
+ *
  * All regions of an instance are one index, so that an alert costs one search however many there are. The
  * files are followed as catalogues are: one that is renamed over an old one answers the next batch.
  *
@@ -27,6 +33,8 @@ enum { INSIDE, N, NAMES, LEVEL, PROB, DISTMU, DISTSIGMA };
 typedef struct conf {
     const char *files;
     double level, days;
+    const char *from, *account; /* for the host, which fills the folder of `files` */
+    uint8_t mock;
 } conf;
 
 typedef struct regions {
@@ -195,6 +203,12 @@ NJ_MODULE(region) = {
               "credible level within which a position counts as in a skymap" },
             { "days", NJ_F64, "0", offsetof(conf, days), 0, 100000, "d",
               "files of a folder count until they are so old; 0 = always" },
+            { "from", NJ_STR, "", offsetof(conf, from), 0, 0, "1",
+              "source of igwn.gwalert notices, which a run keeps as regions in the folder of `files`" },
+            { "account", NJ_STR, "", offsetof(conf, account), 0, 0, "1",
+              "INI file whose [kafka] is for the server of `from`; empty: the run's" },
+            { "mock", NJ_U8, "0", offsetof(conf, mock), 0, 1, "1",
+              "1 = notices of test events (MS..., TS...) become regions, too" },
             { 0 } },
     .conf_size = sizeof(conf),
     .declare = declare,

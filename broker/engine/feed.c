@@ -1,4 +1,4 @@
-/* feed.c - commands that look at packets need no ledger and no acknowledgement, and should not each write a
+/* feed.c - commands that look at packets, and readers of notices, need no ledger, and should not each write a
  * host for sources. */
 #include "feed.h"
 
@@ -80,6 +80,12 @@ nj_next nj_feed_next(nj_feed *f, int timeout_ms, nj_chunk **chunk, nj_error *err
         if (++f->at < f->n && open_source(f, err)) return NJ_NEXT_ERROR;
     }
     return NJ_NEXT_END;
+}
+
+void nj_feed_ack(nj_feed *f, const nj_chunk *chunk)
+{
+    if (f->source && f->source->class->ack)
+        f->source->class->ack(f->source, chunk->stream, chunk->generation, chunk->offset + 1);
 }
 
 void nj_feed_close(nj_feed *f)

@@ -1,5 +1,5 @@
-/* feed.h - the chunks of some sources, one source after the other, for whoever only looks:
- * nothing is acknowledged. */
+/* feed.h - the chunks of some sources, one source after the other, for whoever has no
+ * ledger; nothing is acknowledged but by nj_feed_ack(). */
 #ifndef NJ_ENGINE_FEED_H
 #define NJ_ENGINE_FEED_H
 
@@ -14,6 +14,8 @@ nj_feed *nj_feed_open(nj_settings *settings, const char *const *spec, uint32_t n
 /* The next chunk, which the caller drops. IDLE: a live stream had nothing within timeout_ms.
  * END: behind the last source. */
 nj_next nj_feed_next(nj_feed *feed, int timeout_ms, nj_chunk **chunk, nj_error *err);
+/* The chunk and all before it of its stream are done: a consumer group is told. */
+void nj_feed_ack(nj_feed *feed, const nj_chunk *chunk);
 /* Streams end here: no chunk of the feed may be held any more. */
 void nj_feed_close(nj_feed *feed);
 

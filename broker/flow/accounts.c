@@ -10,6 +10,7 @@
 #include "confine.h"
 #include "duplicates.h"
 #include "internal.h"
+#include "notices.h"
 #include "overload.h"
 #include "resume.h"
 #include "topic_outputs.h"
@@ -257,7 +258,9 @@ int nj_flow_accounts(run *r, nj_report *report)
     nj_flow_keep_report(r, report);
     fill_all_runs(r, report);
     if (nj_flow_shard_report(r, report)) return -1;
-    if (nj_flow_overload_report(r, report) || nj_flow_confine_report(r, report)) return -1;
+    if (nj_flow_overload_report(r, report) || nj_flow_confine_report(r, report) ||
+        nj_notices_report(r->notices, report))
+        return -1;
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
     report->future_points = r->compute.future_points;

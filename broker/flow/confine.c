@@ -14,6 +14,7 @@
 #include "../base/output.h"
 #include "../graph/sandbox.h"
 #include "internal.h"
+#include "notices.h"
 #include "supervise.h"
 
 enum { MOST_PLACES = 256 };
@@ -31,6 +32,12 @@ static void add(places *p, const char *text)
         p->failed = true;
     else
         p->item[p->n++] = text;
+}
+
+static void add_folder(void *places_, const char *folder)
+{
+    places *p = places_;
+    add(p, nj_arena_text(&p->r->arena, folder, strlen(folder)));
 }
 
 /* The folder that a file is or will be in; of out/{night}/x it is out. A device or a pipe is itself. */
@@ -123,6 +130,7 @@ int nj_flow_confine_files(run *r, nj_error *err)
         if (!strncmp(t->section, "module.", 7) && !strcmp(t->key, "cache") && t->value[0])
             add_file(p, t->value);
     }
+    nj_notices_each_folder(r, add_folder, p);
     add_interpreters(p, o);
     add(p, "/dev/null");
     add(p, "/dev/tty");

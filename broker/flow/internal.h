@@ -215,6 +215,7 @@ typedef struct run {
     struct nj_sandbox *sandbox;    /* of the threads that run modules; NULL = none */
     struct overload *overload;     /* NULL: nothing is left out */
     struct duplicates *duplicates; /* NULL: nothing is looked at (duplicates.h) */
+    struct nj_notices *notices;    /* NULL: no instance asks for any (notices.h) */
     struct missing *missing;       /* NULL: all alerts are wanted (missing.h) */
 } run;
 

@@ -18,6 +18,7 @@
 #include "../sink/waits.h"
 #include "health.h"
 #include "metrics_text.h"
+#include "notices.h"
 #include "overload.h"
 #include "topic_outputs.h"
 
@@ -476,6 +477,7 @@ void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b)
     output_files(m, b);
     queues(m, b);
     states(m, b);
+    nj_notices_metrics(m->r->notices, b);
     modules(b, list, n);
     nj_metrics_energy_text(m, b, list, n);
     left_out(m, b);

@@ -19,6 +19,7 @@
 #include "health.h"
 #include "metrics.h"
 #include "missing.h"
+#include "notices.h"
 #include "notify.h"
 #include "overload.h"
 #include "resume.h"
@@ -256,6 +257,7 @@ static run *new_run(const nj_run_options *options)
 
 static void free_run(run *r)
 {
+    nj_notices_free(r->notices);
     nj_flow_trace_free(r);
     nj_error ignored;
     nj_waits_set(0, NULL, NULL);
@@ -340,6 +342,7 @@ static int set_up(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
     if (nj_flow_keep_standard_output(o, err)) return NJ_EXIT_USAGE;
+    if (nj_notices_folders(r, err)) return NJ_EXIT_USAGE;
     if (nj_flow_confine_files(r, err)) return NJ_EXIT_USAGE;
     if (set_up_modules(r, err)) return NJ_EXIT_USAGE;
     if (nj_flow_check_settings(r, err) || nj_engine_open(&r->engine, o->select, err)) return NJ_EXIT_USAGE;
@@ -399,6 +402,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK &&
         (nj_flow_sinks_open(r, err) || nj_flow_topic_outputs(r, err) || nj_flow_letters_place(r, err)))
         rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && nj_notices_start(r, &r->notices, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) nj_flow_report_unused(r);
     if (rc == NJ_EXIT_OK) nj_flow_filters_of_stream(r);
     if (rc == NJ_EXIT_OK && (open_dedup(r, err) || nj_flow_trace_begin(r, err))) rc = NJ_EXIT_USAGE;
@@ -425,6 +429,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
         report->cpu_s = (double)(nj_process_cpu_ns() - cpu + elsewhere_ns(r)) / 1e9;
         nj_energy_end(r->energy, &report->energy, &report->split);
     }
+    nj_notices_stop(r->notices);
     nj_watch_no_limit(r->watch);
     nj_metrics_stop(metrics);
     nj_health_stop(r->health);

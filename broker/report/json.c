@@ -271,6 +271,20 @@ static void wrong(const nj_report *r, nj_json *j)
     nj_json_close(j);
 }
 
+/* Per instance that makes regions of notices. */
+static void notices(const nj_report *r, nj_json *j)
+{
+    nj_json_open(j, "notices", '[');
+    for (uint32_t i = 0; i < r->n_notices; i++) {
+        const nj_report_notices *of = &r->notices[i];
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "module=%s troubles=%llu", of->module, (unsigned long long)of->troubles);
+        for (uint32_t k = 0; k < of->n_counts; k++) nj_json_count(j, of->count[k].what, of->count[k].n);
+        nj_json_close(j);
+    }
+    nj_json_close(j);
+}
+
 /* What the supervisor had to do. */
 static void guard(const nj_report *r, nj_json *j)
 {
@@ -428,6 +442,7 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
     nj_json_close(j);
     wrong(r, j);
     guard(r, j);
+    notices(r, j);
     topics(r, j);
     duplicates(r, j);
     early(r, j);

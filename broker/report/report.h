@@ -82,6 +82,16 @@ typedef struct nj_report_duplicate { /* alerts of one source that came before, i
     int64_t id; /* the first of them */
 } nj_report_duplicate;
 
+typedef struct nj_report_notices { /* of an instance that makes regions of them */
+    char module[64];
+    struct nj_report_count {
+        const char *what; /* static */
+        uint64_t n;
+    } count[8];
+    uint32_t n_counts;
+    uint64_t troubles; /* times that their source could not be read */
+} nj_report_notices;
+
 typedef struct nj_report {
     char input[256];  /* the sources as given */
     char started[32]; /* UTC, ISO 8601 */
@@ -138,6 +148,8 @@ typedef struct nj_report {
         uint64_t n;
     } * refused; /* [n_refused] what modules tried, and the sandbox refused; owned */
     uint32_t n_refused;
+    nj_report_notices *notices; /* [n_notices] */
+    uint32_t n_notices;
     nj_shed_account *shed;  /* NULL: no module was left out; owned */
     uint64_t future_points; /* light-curve points later than their alert */
     const char *objects;    /* JSON: how alerts were joined before (`objects`); NULL = they were not */

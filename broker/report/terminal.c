@@ -287,6 +287,26 @@ static void topics(const nj_report *r, int width, FILE *to)
     say(to, width, r->n_topics, &text);
 }
 
+/* "gw: notices: 2 new, 1 replaced" */
+static void notices(const nj_report *r, FILE *to)
+{
+    for (uint32_t i = 0; i < r->n_notices; i++) {
+        const nj_report_notices *of = &r->notices[i];
+        const char *between = ": notices: ";
+        fprintf(to, "%s", of->module);
+        for (uint32_t k = 0; k < of->n_counts; k++) {
+            if (!of->count[k].n) continue;
+            fprintf(to, "%s%llu %s", between, (unsigned long long)of->count[k].n, of->count[k].what);
+            between = ", ";
+        }
+        if (*between == ':') fprintf(to, ": notices: none");
+        if (of->troubles)
+            fprintf(to, "; their source was in trouble %llu time%s", (unsigned long long)of->troubles,
+                    of->troubles == 1 ? "" : "s");
+        fprintf(to, "\n");
+    }
+}
+
 /* What the supervisor had to do. */
 static void guard(const nj_report *r, FILE *to)
 {
@@ -384,6 +404,7 @@ static void summary(const nj_report *r, int width, FILE *to)
     early(r, width, to);
     lag(r, width, to);
     guard(r, to);
+    notices(r, to);
     if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
 }
 

@@ -31,6 +31,7 @@ struct nj_region_view {
     const rgn_region **region;
     rgn_index index;
     uint64_t generation;
+    int is_skymap;
     int held; /* by begin(); under the lock */
     nj_region_view *older;
 };
@@ -248,7 +249,13 @@ static int read_entry(const nj_region_set *set, entry *e, const nj_region_view *
 
 static int region_is_skymap(const nj_region_view *view)
 {
-    return view->list.n == 1 && view->list.item[0].region->is_map;
+    return view->is_skymap;
+}
+
+/* One file, and it is a map. A folder with one map in it may get others. */
+static int one_skymap(const nj_region_set *set, const listing *l)
+{
+    return set->n_items == 1 && !set->item[0].is_folder && l->n == 1 && l->item[0].region->is_map;
 }
 
 /* The state of a listing, which becomes its own; NULL with the reason in why, and the listing is as it was
@@ -264,8 +271,8 @@ static nj_region_view *load_view(const nj_region_set *set, listing *l, char *why
         rc = read_entry(set, &l->item[k], old, why, why_size);
         if (!rc) v->region[k] = l->item[k].region;
     }
-    if (!rc && old && region_is_skymap(old) && !(l->n == 1 && l->item[0].region->is_map)) {
-        snprintf(why, why_size, "%s: is no skymap any more", l->n ? l->item[0].path : "the folder is empty");
+    if (!rc && old && region_is_skymap(old) && !one_skymap(set, l)) {
+        snprintf(why, why_size, "%s: is no skymap any more", l->item[0].path);
         rc = -1;
     }
     if (!rc && rgn_index_make(&v->index, v->region, (uint32_t)l->n)) {
@@ -273,6 +280,7 @@ static nj_region_view *load_view(const nj_region_set *set, listing *l, char *why
         rc = -1;
     }
     if (!rc) {
+        v->is_skymap = one_skymap(set, l);
         v->list = *l;
         v->generation = old ? old->generation + 1 : 1;
         v->older = old;
