@@ -265,6 +265,20 @@ int nj_flow_filters(run *r, bool warn, nj_error *err)
     return 0;
 }
 
+/* What outputs read from the batches themselves. */
+static int add_wants_of_sinks(run *r)
+{
+    const nj_run_options *o = r->options;
+    for (uint32_t i = 0; i < o->n_sinks; i++) {
+        const nj_sink_class *class = nj_sink_class_of(o->sink[i]);
+        if (!class) continue; /* reported when it is opened */
+        r->sink_stamps |= class->stamps;
+        for (const char *const *path = class->wants; path && *path; path++)
+            if (add_want(r, *path, 0, NULL) == UINT32_MAX) return -1;
+    }
+    return 0;
+}
+
 int nj_flow_fields(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
@@ -279,6 +293,7 @@ int nj_flow_fields(run *r, nj_error *err)
     r->n_out = r->n_fields;
     if (nj_flow_topic_fields(r, err)) return -1;
     r->n_shown = r->n_fields;
+    if (add_wants_of_sinks(r)) return nj_fail(err, "out of memory");
     if (o->where && add_names(r, "-w", o->where, err)) return -1;
     r->topic = calloc(o->n_topics + 1, sizeof *r->topic);
     if (!r->topic) return nj_fail(err, "out of memory");

@@ -186,8 +186,9 @@ typedef struct run {
     uint32_t n_wants;
     nj_field *field; /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
-    uint32_t n_shown; /* n_out, and what the outputs of topics have besides */
-    uint32_t n_base;  /* the columns that every row has come first */
+    uint8_t sink_stamps; /* bit per stamp that an output reads */
+    uint32_t n_shown;    /* n_out, and what the outputs of topics have besides */
+    uint32_t n_base;     /* the columns that every row has come first */
     /* the last only with topics */
     uint32_t n_shard; /* columns of the shard: the first ones; outputs that are no files lack them */
     uint32_t n_fields, n_out, programid_field, jd_field, exposure_field, topics_field;

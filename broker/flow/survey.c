@@ -214,7 +214,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
         free_survey(s);
         return NULL;
     }
-    s->graph->layout.stamps |= r->options->stamps;
+    s->graph->layout.stamps |= r->options->stamps | r->sink_stamps;
     for (uint32_t f = 0; f < r->n_fields; f++) {
         field_source from = r->field_from[f];
         s->column[f] = column_for(r, s, f);

@@ -5,7 +5,8 @@
 #include "sink.h"
 
 extern const nj_sink_class nj_sink_ndjson, nj_sink_csv, nj_sink_avro, nj_sink_sqlite, nj_sink_fits,
-    nj_sink_parquet, nj_sink_packets, nj_sink_archive, nj_sink_kafka, nj_sink_webhook, nj_sink_null;
+    nj_sink_parquet, nj_sink_packets, nj_sink_archive, nj_sink_kafka, nj_sink_kafka_packets,
+    nj_sink_kafka_skyportal, nj_sink_webhook, nj_sink_null;
 
 /* What [sink.ndjson], ... may say; each ends with {0}. */
 extern const nj_param nj_ndjson_settings[], nj_csv_settings[], nj_avro_settings[], nj_fits_settings[],

@@ -13,20 +13,22 @@
 #include "../kafka/end.h"
 #include "../kafka/kafka.h"
 #include "classes.h"
-#include "json.h"
-#include "kept_row.h"
 #include "kafka_transactions.h"
+#include "kafka_value.h"
+#include "kept_row.h"
 #include "waits.h"
 
 typedef struct kafka_conf {
     int64_t connect_s;
-    const char *infinity;
+    const char *infinity, *template;
 } kafka_conf;
 
 const nj_param nj_kafka_sink_settings[] = {
     { "connect_s", NJ_I64, "10", offsetof(kafka_conf, connect_s), 1, 600, "s",
       "how long to wait for a broker at the start" },
     { "infinity", NJ_STR, "number", offsetof(kafka_conf, infinity), 0, 0, "1", NJ_JSON_INFINITY_DOC },
+    { "template", NJ_STR, "", offsetof(kafka_conf, template), 0, 0, "1",
+      "a JSON file (as of webhooks) that says what a message of kafka: is; empty: all columns" },
     { 0 },
 };
 
@@ -59,7 +61,7 @@ typedef struct kafka_sink {
     rd_kafka_t *producer;
     topic *topic;
     size_t n_topics;
-    nj_json_keys keys;
+    nj_kafka_values values;
     nj_buffer row;
     uint32_t candid;  /* its field; UINT32_MAX = none */
     nj_kept_rows way; /* rows whose messages have no delivery report yet */
@@ -209,7 +211,11 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
         nj_fail(err, "kafka: out of memory");
         return NULL;
     }
-    s->base.class = &nj_sink_kafka;
+    const char *form = args->scheme ? strchr(args->scheme, '+') : NULL;
+    s->values.form = !form ? NJ_KAFKA_ROW : !strcmp(form, "+packets") ? NJ_KAFKA_PACKET : NJ_KAFKA_SKYPORTAL;
+    s->base.class = s->values.form == NJ_KAFKA_ROW      ? &nj_sink_kafka
+                    : s->values.form == NJ_KAFKA_PACKET ? &nj_sink_kafka_packets
+                                                        : &nj_sink_kafka_skyportal;
     s->base.transactional = args->eos;
     s->transactions = (nj_transactions){ .on = args->eos, .name_lock = -1 };
     s->way.refuse = args->refuse;
@@ -231,7 +237,8 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
     }
     if (nj_settings_apply(args->settings, "sink.kafka", nj_kafka_sink_settings, NULL, &s->conf, err))
         goto bad;
-    if (nj_json_infinity(&s->keys, "kafka", s->conf.infinity, err)) goto bad;
+    if (*s->conf.template && nj_wording_read(&s->values.wording, s->conf.template, err)) goto bad;
+    if (nj_json_infinity(&s->values.keys, "kafka", s->conf.infinity, err)) goto bad;
     if (start(s, hosts, args->settings, err)) goto bad;
     free(hosts);
     return &s->base;
@@ -249,7 +256,8 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     s->candid = UINT32_MAX;
     for (uint32_t f = 0; f < n_fields; f++)
         if (!strcmp(field[f].key, "candid") && field[f].type == NJ_I64) s->candid = f;
-    return nj_json_keys_new(&s->keys, field, n_fields, err);
+    if (s->values.wording.json && nj_wording_check(&s->values.wording, field, n_fields, err)) return -1;
+    return nj_json_keys_new(&s->values.keys, field, n_fields, err);
 }
 
 static topic *find_topic(kafka_sink *s, const char *name, size_t n, nj_error *err)
@@ -395,20 +403,23 @@ static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error 
     if (!s->only && !rows->topics)
         return nj_fail(err, "kafka://%s: names no topic, and there is no -t that would", s->target);
     if (!names || !*names) return 0;
-    if (s->candid != UINT32_MAX && rows->value[s->candid].data) {
-        int64_t id = ((const int64_t *)rows->value[s->candid].data)[row];
-        if (id != NJ_NO_I64) key_size = (size_t)snprintf(key, sizeof key, "%" PRId64, id);
-    }
+    int64_t id = NJ_NO_I64;
+    if (rows->batch && rows->batch->id)
+        id = rows->batch->id[row];
+    else if (s->candid != UINT32_MAX && rows->value[s->candid].data)
+        id = ((const int64_t *)rows->value[s->candid].data)[row];
+    if (id != NJ_NO_I64) key_size = (size_t)snprintf(key, sizeof key, "%" PRId64, id);
     s->row.n = 0;
-    nj_json_row(&s->row, &s->keys, rows, row);
+    const char *why = nj_kafka_value(&s->values, rows, row, &s->row);
     nj_kept_row *from = s->row.failed ? NULL : nj_kept_row_new(&s->way, rows, row);
     if (s->row.failed || (s->way.refuse && rows->batch && !from))
         return nj_fail(err, "kafka://%s: out of memory", s->target);
     int rc = 0;
-    if (s->row.n <= 2 && from) { /* {}: nothing to read, and to a compacted topic no bytes at
-                                  * all mean that the key is gone */
-        nj_kept_row_refuse(&s->way, from, "its row for Kafka is empty");
+    if (why && from) {
+        nj_kept_row_refuse(&s->way, from, "%s", why);
         names = "";
+    } else if (why && s->values.form != NJ_KAFKA_ROW) {
+        return nj_fail(err, "kafka://%s: %s", s->target, why);
     }
     for (const char *end; *names && !rc; names = *end ? end + 1 : end) {
         end = names + strcspn(names, ",");
@@ -451,7 +462,7 @@ static int close_kafka(nj_sink *sink, nj_error *err)
     for (size_t i = 0; i < s->n_again; i++) free(s->again[i].value);
     free(s->again);
     nj_kept_rows_drop(&s->way);
-    nj_json_keys_free(&s->keys);
+    nj_kafka_values_free(&s->values);
     nj_buffer_free(&s->row);
     nj_transactions_free(&s->transactions);
     free(s->only);
@@ -460,15 +471,30 @@ static int close_kafka(nj_sink *sink, nj_error *err)
     return rc;
 }
 
+#define KAFKA_CLASS                                                                                          \
+    .refuses = true, .open = open_kafka, .begin = begin, .write = write_rows, .flush = flush,                \
+    .commit = commit, .close = close_kafka
+
 const nj_sink_class nj_sink_kafka = {
+    KAFKA_CLASS,
     .scheme = "kafka",
-    .refuses = true,
     .form = "kafka://HOST:PORT/TOPIC, kafka://HOST:PORT/",
     .doc = "a JSON message per row, keyed by candid; HOST:PORT/ sends each row to the topics (-t) it matches",
-    .open = open_kafka,
-    .begin = begin,
-    .write = write_rows,
-    .flush = flush,
-    .commit = commit,
-    .close = close_kafka,
+};
+
+const nj_sink_class nj_sink_kafka_packets = {
+    KAFKA_CLASS,
+    .scheme = "kafka+packets",
+    .form = "kafka+packets://HOST:PORT/TOPIC, kafka+packets://HOST:PORT/",
+    .doc = "the alerts themselves, as they came, with stamps: each message an Avro file with its schema",
+};
+
+const nj_sink_class nj_sink_kafka_skyportal = {
+    KAFKA_CLASS,
+    .scheme = "kafka+skyportal",
+    .form = "kafka+skyportal://HOST:PORT/TOPIC, kafka+skyportal://HOST:PORT/",
+    .doc =
+        "the Avro record that SkyPortal's Kafka plug-in for BOOM reads, with light curve, stamps and answers",
+    .wants = nj_skyportal_wants,
+    .stamps = 1 << NJ_SCIENCE | 1 << NJ_TEMPLATE | 1 << NJ_DIFFERENCE,
 };

@@ -8,15 +8,25 @@
 #include "classes.h"
 #include "rolled.h"
 
-const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson,  &nj_sink_csv,     &nj_sink_avro,
-                                                 &nj_sink_sqlite,  &nj_sink_fits,    &nj_sink_parquet,
-                                                 &nj_sink_packets, &nj_sink_archive, &nj_sink_kafka,
-                                                 &nj_sink_webhook, &nj_sink_null,    NULL };
+const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson,
+                                                 &nj_sink_csv,
+                                                 &nj_sink_avro,
+                                                 &nj_sink_sqlite,
+                                                 &nj_sink_fits,
+                                                 &nj_sink_parquet,
+                                                 &nj_sink_packets,
+                                                 &nj_sink_archive,
+                                                 &nj_sink_kafka,
+                                                 &nj_sink_kafka_packets,
+                                                 &nj_sink_kafka_skyportal,
+                                                 &nj_sink_webhook,
+                                                 &nj_sink_null,
+                                                 NULL };
 
 static int unknown(const char *spec, const char *scheme, nj_error *err)
 {
     const char *name[16];
-    char list[160] = "";
+    char list[240] = "";
     size_t n = 0;
     for (; nj_sink_classes[n] && n < 16; n++) {
         name[n] = nj_sink_classes[n]->scheme;
@@ -60,6 +70,12 @@ static const nj_sink_class *class_of(const char *spec, const char **target)
     return NULL;
 }
 
+const nj_sink_class *nj_sink_class_of(const char *spec)
+{
+    const char *target;
+    return class_of(spec, &target);
+}
+
 int nj_sink_look(const char *spec, nj_mark *mark, nj_error *err)
 {
     const char *target;
@@ -98,7 +114,8 @@ nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
         nj_settings none = { 0 };
         nj_sink_args own = *args;
         if (!own.settings) own.settings = &none; /* a sink copies what it keeps */
-        own.target = strncmp(colon + 1, "//", 2) == 0 && !strcmp(scheme, "kafka") ? colon + 3 : colon + 1;
+        own.scheme = nj_sink_classes[i]->scheme;
+        own.target = strncmp(colon + 1, "//", 2) == 0 && !strncmp(scheme, "kafka", 5) ? colon + 3 : colon + 1;
         nj_debug(NJ_DEBUG_SINK, "%s: an output of kind %s", spec, scheme);
         if (nj_sink_classes[i]->is_file && nj_rolled_is(own.target)) {
             own.settings = args->settings;

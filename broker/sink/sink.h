@@ -23,6 +23,7 @@ typedef enum { NJ_SINK_CREATE, NJ_SINK_OVERWRITE, NJ_SINK_APPEND } nj_sink_mode;
 typedef void nj_sink_refuse(void *opaque, const nj_dead *dead);
 
 typedef struct nj_sink_args {
+    const char *scheme; /* NULL: that of the class */
     const char *target; /* behind the scheme: a path, "-", "host:port/topic" */
     nj_sink_mode mode;  /* CREATE: an existing file is an error that names --overwrite and --append */
     bool disk;          /* commit() waits for the disk */
@@ -68,7 +69,9 @@ typedef struct nj_sink_class {
     const char *scheme, *form, *doc; /* "ndjson", "ndjson:PATH, ndjson:-", one sentence */
     bool is_file;                    /* the target is a path */
     bool refuses;                    /* it may refuse rows: it is asked before the other sinks write theirs */
-    bool at_commit;                  /* others see rows only after commit(), not after flush() */
+    const char *const *wants; /* columns of packets that it reads from the batch, ends with NULL; or NULL */
+    uint8_t stamps;           /* bit per stamp of the batch that it reads */
+    bool at_commit;           /* others see rows only after commit(), not after flush() */
     /* Checks the target and opens it. NULL with err. */
     nj_sink *(*open)(const nj_sink_args *args, nj_error *err);
     /* Once, before the first write: the columns and the provenance (key, value pairs, ends with a NULL key).
@@ -106,6 +109,9 @@ struct nj_sink {
 
 /* "ndjson:out.ndjson", "null:", "kafka://host:port/topic": finds the class and opens. NULL with err. */
 nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err);
+
+/* NULL: there is none. */
+const nj_sink_class *nj_sink_class_of(const char *spec);
 
 /* The memory of the target of a spec; MARK_NONE when it has none, or there is no such sink. */
 int nj_sink_look(const char *spec, nj_mark *mark, nj_error *err);

@@ -9,7 +9,7 @@
 #include "json.h"
 #include "kept_row.h"
 #include "webhook_post.h"
-#include "webhook_words.h"
+#include "wording.h"
 
 enum { WAITING_MOST = 1000 }; /* rows: write() sends them then */
 
@@ -158,14 +158,8 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
     webhook *s = (webhook *)sink;
     for (uint32_t k = 0; k < rows->n; k++) {
         const uint32_t row = rows->row[k];
-        s->row.n = 0;
-        nj_json_row(&s->row, &s->keys, rows, row);
-        json_t *alert = s->row.failed ? NULL : nj_json_read_row(s->row.data, s->row.n);
-        const char *topics = rows->topics && rows->topics[row] ? rows->topics[row] : "";
-        if (!alert || json_object_set_new(alert, "#topics", json_string(topics))) {
-            json_decref(alert);
-            return nj_fail(err, "%s: out of memory", nj_post_name(s->post));
-        }
+        json_t *alert = nj_wording_alert(&s->keys, rows, row, &s->row);
+        if (!alert) return nj_fail(err, "%s: out of memory", nj_post_name(s->post));
         s->from[s->n] = nj_kept_row_new(&s->way, rows, row);
         s->alert[s->n++] = alert;
         if (s->way.refuse && rows->batch && !s->from[s->n - 1])

@@ -1,6 +1,6 @@
-/* webhook_words.c - each receiver of webhooks wants its own JSON. The template is JSON itself, and values are
+/* wording.c - each receiver of JSON wants its own. The template is JSON itself, and values are
  * put into its texts after it was parsed, so that no value can break the document. */
-#include "webhook_words.h"
+#include "wording.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -340,9 +340,8 @@ int nj_wording_read(nj_wording *words, const char *name, nj_error *err)
     *words =
         (nj_wording){ .json = own ? json_loadb(own->data, own->n, 0, &why) : json_load_file(name, 0, &why) };
     if (!words->json)
-        return nj_fail(err,
-                       "[sink.webhook] template = %s: %s (line %d); there are slack, mattermost, tom, rows",
-                       name, why.text, why.line);
+        return nj_fail(err, "template = %s: %s (line %d); there are slack, mattermost, tom, rows", name,
+                       why.text, why.line);
     words->name = strdup(name);
     const json_t *there = json_object_get(words->json, "$there");
     const check c = { words, NULL, 0, err };
@@ -356,6 +355,17 @@ int nj_wording_read(nj_wording *words, const char *name, nj_error *err)
         return words->there = json_string_value(there), 0;
     nj_wording_free(words);
     return -1;
+}
+
+json_t *nj_wording_alert(nj_json_keys *keys, const nj_rows *rows, uint32_t row, nj_buffer *text)
+{
+    const char *topics = rows->topics && rows->topics[row] ? rows->topics[row] : "";
+    text->n = 0;
+    nj_json_row(text, keys, rows, row);
+    json_t *alert = text->failed ? NULL : nj_json_read_row(text->data, text->n);
+    if (alert && !json_object_set_new(alert, "#topics", json_string(topics))) return alert;
+    json_decref(alert);
+    return NULL;
 }
 
 void nj_wording_free(nj_wording *words)
