@@ -12,6 +12,7 @@
 #include "../engine/feed.h"
 #include "../flow/cli.h"
 #include "../flow/columns.h"
+#include "../query/clause.h"
 #include "../view/fields.h"
 #include "command.h"
 
@@ -30,7 +31,7 @@ static int set_survey(void *conf, const char *value, nj_error *err)
 
 static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" },
                                    { "names", 0, NJ_OPTION_FLAG, offsetof(options, names),
-                                     .doc = "names alone, one a line; images are left out" },
+                                     .doc = "names alone, one a line; images and functions are left out" },
                                    { "survey", 0, NJ_OPTION_CALL, .value = "NAME", .take = set_survey,
                                      .doc = "survey of packets that no map recognises" },
                                    { 0 } };
@@ -43,7 +44,8 @@ NJ_COMMAND(columns) = {
     .summary = "every column that can be needed, filtered on or written: type, unit, survey",
     .help = "Rows have the first group and the columns of their modules; --columns adds others. -w, -t and a "
             "module's needs may name any of them. T[] is a series: a list of T in every row. Any field of a "
-            "packet is packet.PATH, whether it is listed or not.\n",
+            "packet is packet.PATH, whether it is listed or not. Functions of clauses are what -w and -t may "
+            "call besides those of SQLite.\n",
     .main = columns,
     .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_options_of_debug },
     .arguments =
@@ -57,6 +59,7 @@ typedef struct row {
     const char *group, *name, *unit, *surveys, *doc;
     nj_type type; /* 0: an image */
     bool series;
+    bool call;           /* no column: what a clause may call */
     size_t first, place; /* row with which its group began; its own number */
 } row;
 
@@ -248,6 +251,21 @@ static int add_view(list *all, const nj_schema *schema, nj_error *err)
     return rc;
 }
 
+static void add_functions(list *all)
+{
+    for (const nj_query_function *f = nj_query_functions; f->name; f++) {
+        nj_type type = NJ_F64;
+        for (nj_type t = NJ_U8; t <= NJ_STR; t++)
+            if (!strcmp(nj_type_name(t), f->type)) type = t;
+        add(all, (row){ .group = "functions of clauses (-w, -t)",
+                        .name = f->form,
+                        .unit = f->unit,
+                        .doc = f->doc,
+                        .type = type,
+                        .call = true });
+    }
+}
+
 /* The schema of the first packet that has one. */
 static int add_packet(list *all, nj_engine *e, const char *spec, nj_error *err)
 {
@@ -304,7 +322,7 @@ static void print(const options *o, const list *all, nj_buffer *out)
     for (size_t i = 0; i < all->n; i++) {
         const row *r = &all->row[i];
         if (o->names) {
-            if (r->type) nj_buffer_printf(out, "%s\n", r->name);
+            if (r->type && !r->call) nj_buffer_printf(out, "%s\n", r->name);
         } else if (o->json) {
             show_json(r, &json);
         } else {
@@ -334,6 +352,7 @@ static int collect(list *all, options *o, nj_engine *e, nj_error *err)
     add_canonical(all, e);
     for (uint32_t i = 0; i < e->instances.n; i++) add_instance(all, &e->instances.item[i]);
     if (!r->select && add_others(all, e, err)) return -1;
+    add_functions(all);
     return all->failed ? nj_fail(err, "out of memory") : 0;
 }
 

@@ -1,10 +1,12 @@
 /* fields.c - the output columns of a run, and what they and the filters read. */
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/night.h"
 #include "columns.h"
 #include "internal.h"
 #include "topic_outputs.h"
@@ -245,9 +247,12 @@ void nj_flow_filters_of_stream(run *r)
 int nj_flow_filters(run *r, bool warn, nj_error *err)
 {
     const nj_run_options *o = r->options;
+    double longitude = NAN;
+    if (r->conf.site[0] && nj_site_parse(r->conf.site, &longitude, err)) return -1;
     nj_filter_free(r->filter);
     r->filter = NULL;
-    if (o->where && !(r->filter = nj_filter_new("-w", o->where, r->field, r->n_fields, err))) return -1;
+    if (o->where) r->filter = nj_filter_new("-w", o->where, r->field, r->n_fields, longitude, err);
+    if (o->where && !r->filter) return -1;
     if (warn && r->filter && nj_filter_warning(r->filter))
         nj_log(NJ_LOG_WARN, "%s", nj_filter_warning(r->filter));
     for (uint32_t i = 0; i < o->n_topics; i++) {
@@ -255,7 +260,9 @@ int nj_flow_filters(run *r, bool warn, nj_error *err)
         r->topic[i].name = o->topic[i].name;
         r->topic[i].filter = NULL;
         const char *where = topic_where(r, &o->topic[i], err);
-        if (where) r->topic[i].filter = nj_filter_new(o->topic[i].name, where, r->field, r->n_fields, err);
+        if (where)
+            r->topic[i].filter =
+                nj_filter_new(o->topic[i].name, where, r->field, r->n_fields, longitude, err);
         if (!r->topic[i].filter) return -1;
         if (warn && nj_filter_warning(r->topic[i].filter))
             nj_log(NJ_LOG_WARN, "%s", nj_filter_warning(r->topic[i].filter));

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../sink/rolled_name.h"
+#include "../base/night.h"
 #include "resume.h"
 
 enum { RUNS_MOST = 1000 }; /* in one folder at once */

@@ -4,10 +4,10 @@
 
 #include "../base/debug.h"
 #include "../base/log.h"
+#include "../base/night.h"
 #include "../base/output.h"
 #include "../base/version.h"
 #include "../graph/services.h"
-#include "../sink/rolled_name.h"
 #include "resume.h"
 #include "nightjar/sky.h"
 

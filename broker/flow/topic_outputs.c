@@ -2,13 +2,12 @@
  * hear of it when it floods. */
 #include "topic_outputs.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/log.h"
-#include "../sink/rolled_name.h"
+#include "../base/night.h"
 #include "keep.h"
 #include "output.h"
 #include "topics.h"
@@ -30,7 +29,7 @@ typedef struct topics_of_run {
     struct cap {
         nj_topic_cap cap;
         const char *text;
-        double night;
+        int32_t night;
         uint64_t offered, matches; /* of that night */
         bool said;
     } * cap; /* [n_topics] */
@@ -108,7 +107,7 @@ int nj_flow_topic_outputs(run *r, nj_error *err)
     for (uint32_t i = 0; i < r->n_topics; i++) {
         nj_topic t;
         if (nj_topic_read(o->settings, r->topic[i].name, &t, err)) return -1;
-        all->cap[i] = (struct cap){ .cap = t.cap, .text = t.cap_text, .night = NAN };
+        all->cap[i] = (struct cap){ .cap = t.cap, .text = t.cap_text, .night = NJ_NIGHT_UNKNOWN };
     }
     for (uint32_t i = 0; i < r->n_sinks; i++) {
         topic_output *to = &all->of[i];
@@ -186,7 +185,7 @@ int nj_flow_rows_of(const run *r, uint32_t sink, nj_batch *b, nj_rows *rows)
 
 /* ---- counts ---------------------------------------------------------------------------------- */
 
-static void look_at_cap(struct cap *c, const char *name, double night, uint64_t offered, uint64_t matches)
+static void look_at_cap(struct cap *c, const char *name, int32_t night, uint64_t offered, uint64_t matches)
 {
     if (c->night != night) *c = (struct cap){ .cap = c->cap, .text = c->text, .night = night };
     c->offered += offered;
@@ -207,8 +206,8 @@ void nj_flow_topic_count(struct out *o, uint32_t i, const nj_rows *rows, uint64_
     __atomic_fetch_add(&t->matches, matches, __ATOMIC_RELAXED);
     __atomic_fetch_add(&t->ns, ns, __ATOMIC_RELAXED);
     if (!r->topics || !rows->n || !*r->topics->cap[i].text || !jd->data) return;
-    double night = floor(((const double *)jd->data)[rows->row[0]] + r->topics->longitude / 360);
-    if (!isnan(night)) look_at_cap(&r->topics->cap[i], t->name, night, rows->n, matches);
+    int32_t night = nj_night_of(((const double *)jd->data)[rows->row[0]], r->topics->longitude);
+    if (night != NJ_NIGHT_UNKNOWN) look_at_cap(&r->topics->cap[i], t->name, night, rows->n, matches);
 }
 
 static const nj_kept_topic *kept_of(const nj_kept_set *set, const char *name)

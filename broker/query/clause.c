@@ -187,6 +187,13 @@ static int table_alias(nj_clause_parser *p, size_t i)
                : 0;
 }
 
+/* WINDOW name AS (...): its name is no column. */
+static bool is_window(const nj_clause_parser *p, size_t i)
+{
+    return i + 2 < p->n && nj_clause_is_word(p, &p->token[i + 1], "AS") &&
+           nj_clause_is_sign(p, &p->token[i + 2], '(');
+}
+
 static int find_tables(nj_clause_parser *p)
 {
     uint32_t scope_at = 1;
@@ -205,6 +212,7 @@ static int find_tables(nj_clause_parser *p)
                 return nj_fail(p->err, "a subquery can read FROM lc only, not %.*s", (int)(t->end - t->start),
                                p->where + t->start);
             p->scope[scope_at].is_table = true;
+            s->lc = true; /* what it selects is the light curve's, and so are the names out here */
         }
         if (nj_clause_is_sign(p, t, '('))
             scope_at++;
@@ -215,12 +223,14 @@ static int find_tables(nj_clause_parser *p)
         else if (s->from && (nj_clause_is_word(p, t, "JOIN") || nj_clause_is_sign(p, t, ',')))
             s->expect = true;
         else if (nj_clause_is_word(p, t, "WHERE") || nj_clause_is_word(p, t, "GROUP") ||
-                 nj_clause_is_word(p, t, "ORDER") || nj_clause_is_word(p, t, "HAVING") ||
-                 nj_clause_is_word(p, t, "LIMIT") || nj_clause_is_word(p, t, "UNION") ||
-                 nj_clause_is_word(p, t, "SELECT"))
+                 nj_clause_is_word(p, t, "WINDOW") || nj_clause_is_word(p, t, "ORDER") ||
+                 nj_clause_is_word(p, t, "HAVING") || nj_clause_is_word(p, t, "LIMIT") ||
+                 nj_clause_is_word(p, t, "UNION") || nj_clause_is_word(p, t, "SELECT"))
             s->from = false;
-        else if (i && t->kind == NJ_TOKEN_NAME && t->parts == 1 &&
-                 (nj_clause_is_word(p, t - 1, "AS") || nj_clause_is_word(p, t - 1, "COLLATE"))) {
+        else if (t->kind == NJ_TOKEN_NAME && t->parts == 1 && is_window(p, i)) {
+            if (add_alias(p, t)) return -1;
+        } else if (i && t->kind == NJ_TOKEN_NAME && t->parts == 1 &&
+                   (nj_clause_is_word(p, t - 1, "AS") || nj_clause_is_word(p, t - 1, "COLLATE"))) {
             if (nj_clause_is_word(p, t - 1, "COLLATE"))
                 t->kind = NJ_TOKEN_ALIAS;
             else if (add_alias(p, t))
@@ -240,7 +250,7 @@ static bool in_lc_scope(const nj_clause_parser *p, uint32_t s)
     }
 }
 
-static int lc_column(const char *name)
+int nj_clause_lc_column(const char *name)
 {
     for (int c = 0; c < NJ_LC_COLUMNS; c++)
         if (!strcasecmp(name, lc_name[c])) return c;
@@ -254,6 +264,16 @@ static bool is_alias(const nj_clause_parser *p, const char *name, size_t n)
     return false;
 }
 
+size_t nj_clause_name(nj_clause_parser *p, const char *name, nj_name_role role)
+{
+    nj_clause *c = p->clause;
+    for (size_t i = 0; i < c->n_names; i++)
+        if (!strcmp(c->name[i], name)) return i;
+    c->role[c->n_names] = role;
+    c->name[c->n_names] = (char *)name;
+    return c->n_names++;
+}
+
 /* What a name means: a column of the light curve or of a subquery (stays as it is) or
  * of the alert (index is set). */
 static int resolve(nj_clause_parser *p, nj_clause_token *t)
@@ -263,7 +283,7 @@ static int resolve(nj_clause_parser *p, nj_clause_token *t)
     bool lc = in_lc_scope(p, t->scope);
     if (dot && lc &&
         (is_alias(p, name, (size_t)(dot - name)) || (dot - name == 2 && !strncasecmp(name, "lc", 2)))) {
-        int column = lc_column(dot + 1);
+        int column = nj_clause_lc_column(dot + 1);
         if (column >= 0)
             c->lc_used |= 1u << column;
         else if (!is_alias(p, dot + 1, strlen(dot + 1)))
@@ -273,17 +293,14 @@ static int resolve(nj_clause_parser *p, nj_clause_token *t)
         return 0;
     }
     if (dot && is_alias(p, name, (size_t)(dot - name))) return 0;
-    if (!dot && lc && lc_column(name) >= 0) {
-        c->lc_used |= 1u << lc_column(name);
+    if (!dot && lc && nj_clause_lc_column(name) >= 0) {
+        c->lc_used |= 1u << nj_clause_lc_column(name);
         return 0;
     }
     if (!dot && is_alias(p, name, strlen(name))) return 0;
     /* alert.mag: not lc's */
     if (dot && t->parts > 1 && dot - name == 5 && !strncasecmp(name, "alert", 5)) name = dot + 1;
-    for (t->index = 0; t->index < c->n_names; t->index++)
-        if (!strcmp(c->name[t->index], name)) return 0;
-    c->role[c->n_names] = nj_clause_role_of(p, t);
-    c->name[c->n_names++] = (char *)name;
+    t->index = nj_clause_name(p, name, nj_clause_role_of(p, t));
     return 0;
 }
 
@@ -353,6 +370,7 @@ static int rewrite(nj_clause_parser *p)
             nj_buffer_add(&out, p->where + t->start, t->end - t->start);
         }
         at = t->end;
+        if (i && t[-1].call && nj_clause_is_sign(p, t, '(')) nj_clause_add_hidden(p, &t[-1], &out);
     }
     p->clause->sql = out.failed ? NULL : nj_arena_text(&p->clause->arena, out.data, out.n);
     nj_buffer_free(&out);
@@ -368,10 +386,13 @@ static int allocate(nj_clause_parser *p, nj_arena *work)
     p->n_scopes = 1;
     p->token = nj_arena_alloc(work, most * sizeof *p->token);
     p->scope = nj_arena_zalloc(work, (most + 1) * sizeof *p->scope);
-    c->name = nj_arena_alloc(&c->arena, most * sizeof *c->name);
-    c->role = nj_arena_alloc(&c->arena, most * sizeof *c->role);
+    c->name = nj_arena_alloc(&c->arena, (most + 1) * sizeof *c->name); /* jd, which nobody wrote */
+    c->role = nj_arena_alloc(&c->arena, (most + 1) * sizeof *c->role);
+    c->given = nj_arena_alloc(&c->arena, most * sizeof *c->given);
     c->trap = nj_arena_alloc(&c->arena, 2 * most * sizeof *c->trap);
-    return p->token && p->scope && c->name && c->role && c->trap ? 0 : nj_fail(p->err, "out of memory");
+    return p->token && p->scope && c->name && c->role && c->trap && c->given
+               ? 0
+               : nj_fail(p->err, "out of memory");
 }
 
 /* The clause's tokens, those of what in_region() stands for among them. */
@@ -395,6 +416,7 @@ int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err)
     if (!rc) rc = find_tables(&p);
     for (size_t i = 0; i < p.n && !rc; i++)
         if (p.token[i].kind == NJ_TOKEN_NAME) rc = resolve(&p, &p.token[i]);
+    if (!rc) rc = nj_clause_check_calls(&p);
     if (!rc) rc = rewrite(&p);
     if (!rc) rc = nj_clause_find_quick(&p);
     if (!rc) find_traps(&p);

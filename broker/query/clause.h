@@ -41,10 +41,28 @@ typedef enum {
     NJ_QUICK_GIVEN
 } nj_quick_op;
 typedef struct nj_quick {
-    size_t name; /* index into nj_clause.name */
+    const size_t *name; /* [n] index into nj_clause.name; of several the first that is not null counts */
+    size_t n;
+    const char *instead; /* the number at the end of coalesce(a, b, 0), as it was written; NULL = none */
     nj_quick_op op;
     const char *number; /* as it was written, with its sign; NULL for NULL and GIVEN */
 } nj_quick;
+
+/* What a clause may call beside SQLite's own functions. */
+typedef struct nj_query_function {
+    const char *name, *form; /* "sep", "sep(ra, dec, ra2, dec2)" */
+    const char *takes;       /* a letter for each value: n a number, d a declination, p a positive number, b a
+                              * passband; NULL = the clause is rewritten before it is called */
+    const char *type, *unit, *doc;
+} nj_query_function;
+extern const nj_query_function nj_query_functions[]; /* ends with {0} */
+
+/* A value in a call that is a column and nothing else: of which kind it must be is known with the fields. */
+typedef struct nj_call_column {
+    size_t name; /* index into nj_clause.name */
+    const nj_query_function *of;
+    size_t at; /* which value, from 0 */
+} nj_call_column;
 
 /* What a name may have been meant as, where no column has it. */
 /* "x"; behind =, !=, LIKE, in an IN list */
@@ -64,8 +82,13 @@ typedef struct nj_clause {
     nj_quick *quick; /* joined by AND with each other and with the rest of the clause */
     size_t n_quick;
     bool all_quick; /* there is no rest */
+    nj_call_column *given;
+    size_t n_given;
+    bool night; /* calls night(), which is of a site */
 } nj_clause;
 
+/* Which column of the light curve a name is, or -1. */
+int nj_clause_lc_column(const char *name);
 /* Adds the quoted name of a column in SQLite:
  * its own, and a number where it differs from another by capitals only. */
 void nj_clause_quote(const nj_clause *clause, size_t index, nj_buffer *out);

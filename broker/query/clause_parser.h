@@ -24,6 +24,7 @@ typedef struct nj_clause_token {
     const char *name; /* NJ_TOKEN_NAME, NJ_TOKEN_ALIAS: parts joined by dots, without quotes */
     uint32_t parts;
     size_t index; /* NJ_TOKEN_NAME that is a column of the alert: in clause->name; else SIZE_MAX */
+    const nj_query_function *call; /* NJ_TOKEN_FUNCTION: one of ours, or NULL */
 } nj_clause_token;
 
 typedef struct nj_clause_scope {
@@ -53,6 +54,15 @@ bool nj_clause_is_unequal(const nj_clause_parser *p, const nj_clause_token *t);
 
 /* clause_quick.c: fills clause->quick. -1 with p->err: out of memory. */
 int nj_clause_find_quick(nj_clause_parser *p);
+
+/* clause.c: the place of a column of the alert in clause->name. */
+size_t nj_clause_name(nj_clause_parser *p, const char *name, nj_name_role role);
+
+/* clause_functions.c: the calls of nj_query_functions; fills clause->given and notes what they read. -1 with
+ * p->err: a wrong count of values, a text for a number, a number out of range. */
+int nj_clause_check_calls(nj_clause_parser *p);
+/* What stands behind the parenthesis of a call before the user's own values; "" = nothing. */
+void nj_clause_add_hidden(const nj_clause_parser *p, const nj_clause_token *call, nj_buffer *out);
 
 /* clause_regions.c: the clause with what in_region() stands for, in the clause's arena; NULL when it has no
  * such call. -1 with p->err where the call is not understood. */

@@ -57,47 +57,101 @@ static nj_quick_op turned(nj_quick_op op)
     }
 }
 
-static bool add(nj_clause_parser *p, size_t name, nj_quick_op op, const char *number)
+/* What is compared: a column, or the first of several that is not null. */
+typedef struct operand {
+    const size_t *name;
+    size_t n;
+    const char *instead;
+} operand;
+
+static bool add(nj_clause_parser *p, const operand *a, nj_quick_op op, const char *number)
 {
-    p->clause->quick[p->clause->n_quick++] = (nj_quick){ .name = name, .op = op, .number = number };
+    p->clause->quick[p->clause->n_quick++] = (nj_quick){ a->name, a->n, a->instead, op, number };
     return true;
 }
 
-/* name BETWEEN a AND b */
-static bool take_between(nj_clause_parser *p, const part *s)
+static bool is_sign(const nj_clause_parser *p, const part *s, size_t i, char c)
+{
+    return i < s->n && nj_clause_is_sign(p, &s->token[i], c);
+}
+
+static bool is_call(const nj_clause_parser *p, const part *s, size_t i, const char *name)
+{
+    if (i >= s->n) return false;
+    const nj_clause_token *t = &s->token[i];
+    return t->kind == NJ_TOKEN_FUNCTION && t->end - t->start == strlen(name) &&
+           !strncasecmp(p->where + t->start, name, strlen(name));
+}
+
+/* coalesce(a, b, ...) or ifnull(a, b) at `at`, of columns, with a number at the end or without: how many
+ * tokens it has; 0 = there is none. */
+static size_t coalesce_at(const nj_clause_parser *p, const part *s, size_t at, operand *a)
+{
+    const bool two = is_call(p, s, at, "ifnull");
+    if ((!two && !is_call(p, s, at, "coalesce")) || !is_sign(p, s, at + 1, '(')) return 0;
+    size_t i = at + 2, values = 0, *name = nj_arena_alloc(&p->clause->arena, s->n * sizeof *name);
+    *a = (operand){ .name = name };
+    if (!name) return 0;
+    for (;; i++) {
+        size_t digits = is_column(s, i) ? 0 : number_at(p, s, i, &a->instead);
+        if (!digits && !is_column(s, i)) return 0;
+        if (!digits) name[a->n++] = s->token[i].index;
+        values++;
+        i += digits ? digits : 1;
+        if (is_sign(p, s, i, ')')) break;
+        if (digits || !is_sign(p, s, i, ',')) return 0;
+    }
+    return a->n && values >= 2 && (!two || values == 2) ? i + 1 - at : 0;
+}
+
+static size_t operand_at(const nj_clause_parser *p, const part *s, size_t at, operand *a)
+{
+    if (!is_column(s, at)) return coalesce_at(p, s, at, a);
+    size_t *name = nj_arena_alloc(&p->clause->arena, sizeof *name); /* tokens do not last */
+    if (!name) return 0;
+    *name = s->token[at].index;
+    *a = (operand){ .name = name, .n = 1 };
+    return 1;
+}
+
+/* x BETWEEN a AND b; x ends at `at`. */
+static bool take_between(nj_clause_parser *p, const part *s, const operand *x, size_t at)
 {
     const char *low, *high;
-    if (!is_word(p, s, 1, "BETWEEN")) return false;
-    size_t n = number_at(p, s, 2, &low), at = 2 + n;
+    if (!is_word(p, s, at, "BETWEEN")) return false;
+    size_t n = number_at(p, s, ++at, &low);
+    at += n;
     if (!n || !is_word(p, s, at, "AND")) return false;
     size_t m = number_at(p, s, at + 1, &high);
     if (!m || at + 1 + m != s->n) return false;
-    return add(p, s->token[0].index, NJ_QUICK_GE, low) && add(p, s->token[0].index, NJ_QUICK_LE, high);
+    return add(p, x, NJ_QUICK_GE, low) && add(p, x, NJ_QUICK_LE, high);
 }
 
-/* name IS NULL, name ISNULL, name IS NOT NULL, name NOTNULL, name NOT NULL */
-static bool take_null(nj_clause_parser *p, const part *s)
+/* x IS NULL, x ISNULL, x IS NOT NULL, x NOTNULL, x NOT NULL */
+static bool take_null(nj_clause_parser *p, const part *s, const operand *x, size_t at)
 {
-    size_t at = 1 + is_word(p, s, 1, "IS"), negated = is_word(p, s, at, "NOT");
-    if (s->n == 2 && is_word(p, s, 1, "ISNULL")) return add(p, s->token[0].index, NJ_QUICK_NULL, NULL);
-    if (s->n == 2 && is_word(p, s, 1, "NOTNULL")) return add(p, s->token[0].index, NJ_QUICK_GIVEN, NULL);
-    at += negated;
-    if (at < 2 || at + 1 != s->n || !is_word(p, s, at, "NULL")) return false;
-    return add(p, s->token[0].index, negated ? NJ_QUICK_GIVEN : NJ_QUICK_NULL, NULL);
+    if (s->n == at + 1 && is_word(p, s, at, "ISNULL")) return add(p, x, NJ_QUICK_NULL, NULL);
+    if (s->n == at + 1 && is_word(p, s, at, "NOTNULL")) return add(p, x, NJ_QUICK_GIVEN, NULL);
+    size_t words = is_word(p, s, at, "IS"), negated = is_word(p, s, at + words, "NOT");
+    words += negated;
+    if (!words || at + words + 1 != s->n || !is_word(p, s, at + words, "NULL")) return false;
+    return add(p, x, negated ? NJ_QUICK_GIVEN : NJ_QUICK_NULL, NULL);
 }
 
 static bool take(nj_clause_parser *p, const part *s)
 {
     nj_quick_op op;
     const char *number;
-    if (is_column(s, 0)) {
-        size_t n = operator_at(p, s, 1, &op), m = n ? number_at(p, s, 1 + n, &number) : 0;
-        if (m && 1 + n + m == s->n) return add(p, s->token[0].index, op, number);
-        return take_between(p, s) || take_null(p, s);
+    operand x;
+    size_t k = operand_at(p, s, 0, &x);
+    if (k) {
+        size_t n = operator_at(p, s, k, &op), m = n ? number_at(p, s, k + n, &number) : 0;
+        if (m && k + n + m == s->n) return add(p, &x, op, number);
+        return take_between(p, s, &x, k) || take_null(p, s, &x, k);
     }
     size_t m = number_at(p, s, 0, &number), n = m ? operator_at(p, s, m, &op) : 0;
-    if (!n || !is_column(s, m + n) || m + n + 1 != s->n) return false;
-    return add(p, s->token[m + n].index, turned(op), number);
+    k = n ? operand_at(p, s, m + n, &x) : 0;
+    return k && m + n + k == s->n && add(p, &x, turned(op), number);
 }
 
 /* Where the part that begins at `from` ends: at an AND that is not BETWEEN's and in no CASE. SIZE_MAX: the

@@ -2,6 +2,7 @@
  * without a copy. */
 #include "filter.h"
 
+#include <math.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "../base/buffer.h"
 #include "../base/debug.h"
+#include "../base/night.h"
 #include "../base/settings.h"
 #include "../batch/cell.h"
 #include "filter_state.h"
@@ -140,6 +142,22 @@ static int find_fields(nj_filter *f, uint32_t n_fields, nj_error *err)
     return 0;
 }
 
+/* Are the columns in calls of the kind that the function takes, and is there a site for nights? */
+static int check_calls(const nj_filter *f, nj_error *err)
+{
+    for (size_t i = 0; i < f->clause.n_given; i++) {
+        const nj_call_column *g = &f->clause.given[i];
+        const nj_field *field = &f->field[f->used[g->name]];
+        const bool text = nj_field_kind(field) == NJ_CELL_TEXT, wanted = g->of->takes[g->at] == 'b';
+        if (field->mixed || text == wanted) continue;
+        return nj_fail(err, "%s: %s: %s is %s", f->label, g->of->form, field->key,
+                       text ? "a text and no number" : "a number and no passband");
+    }
+    if (f->clause.night && isnan(f->longitude))
+        return nj_fail(err, "%s: night(jd) " NJ_NIGHT_NO_SITE, f->label);
+    return 0;
+}
+
 static bool can_be_null(const nj_field *field)
 {
     size_t n = strlen(field->key);
@@ -177,7 +195,8 @@ static int open_database(nj_filter *f, nj_error *err)
     sqlite3_limit(f->db, SQLITE_LIMIT_LENGTH, MAX_TEXT);
     sqlite3_limit(f->db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256);
     sqlite3_limit(f->db, SQLITE_LIMIT_ATTACHED, 0);
-    if (nj_filter_make_tables(f)) return nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
+    if (nj_filter_make_tables(f) || nj_filter_make_functions(f))
+        return nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
     /* the tables are declared at their first use, by a CREATE TABLE that the authoriser would see */
     if (sqlite3_exec(f->db, "SELECT 1 FROM \"alert\"; SELECT 1 FROM lc(0)", NULL, NULL, NULL))
         return nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
@@ -198,6 +217,10 @@ static int not_sql(nj_filter *f, nj_error *err)
         snprintf(why, sizeof why, "%s", sqlite3_errmsg(f->db));
     sqlite3_finalize(ignored);
     nj_buffer_free(&sql);
+    const char *lost = strncmp(why, "no such column: ", 16) ? NULL : why + 16;
+    if (lost && nj_clause_lc_column(lost) >= 0)
+        return nj_fail(err, "%s: the subquery selects no %s; the alert's own is alert.%s", f->label, lost,
+                       lost);
     if (!strcmp(why, "incomplete input"))
         snprintf(why, sizeof why, "is not finished: something is missing at its end");
     return nj_fail(err, "%s: %s", f->label, why);
@@ -225,7 +248,7 @@ static int prepare(nj_filter *f, nj_error *err)
 }
 
 nj_filter *nj_filter_new(const char *label, const char *where, const nj_field *field, uint32_t n_fields,
-                         nj_error *err)
+                         double longitude, nj_error *err)
 {
     nj_error why = { "" };
     nj_filter *f = calloc(1, sizeof *f);
@@ -234,11 +257,12 @@ nj_filter *nj_filter_new(const char *label, const char *where, const nj_field *f
         return NULL;
     }
     f->field = field;
+    f->longitude = longitude;
     set_label(f->label, label, where);
     if (nj_clause_parse(&f->clause, where, &why))
         nj_fail(err, "%s: %s", f->label, why.text);
-    else if (!find_fields(f, n_fields, err) && !open_database(f, err) && !prepare(f, err) &&
-             !nj_filter_find_quick(f, err)) {
+    else if (!find_fields(f, n_fields, err) && !check_calls(f, err) && !open_database(f, err) &&
+             !prepare(f, err) && !nj_filter_find_quick(f, err)) {
         collect_warnings(f);
         nj_debug(NJ_DEBUG_QUERY, "%s: %zu columns, to SQLite: %s", f->label, f->clause.n_names,
                  f->clause.sql);

@@ -2,11 +2,12 @@
  * the batch in place. Names stand as they are in the output:
  * `hostless.ks_template < 0.85 AND roid.roid IS NOT 3`.
  *
- * In a clause: every scalar column, SQLite's operators, scalar, mathematical and date functions, CASE, and
- * subqueries on the light curve: `(SELECT min(mag) FROM lc WHERE band = 'g') < 18`, `EXISTS (SELECT 1 FROM lc
- * WHERE kind = 'limit')`. lc has jd, band ('u' 'g' 'r' 'i' 'z' 'y'), mag, mag_err, flux (nJy), kind
- * ('detection', 'limit', 'forced'); inside such a subquery these names are lc's, and alert.mag is the alert's
- * own. Not in a clause: other tables, statements, comments, parameters, random numbers.
+ * In a clause: every scalar column, SQLite's operators, scalar, mathematical and date functions, those of
+ * nj_query_functions (sep, night, dmag_per_day), CASE, and subqueries, window functions among them, on the
+ * light curve: `(SELECT min(mag) FROM lc WHERE band = 'g') < 18`, `EXISTS (SELECT 1 FROM lc WHERE kind =
+ * 'limit')`. lc has jd, band ('u' 'g' 'r' 'i' 'z' 'y'), mag, mag_err, flux (nJy), kind ('detection', 'limit',
+ * 'forced'); inside such a subquery these names are lc's, and alert.mag is the alert's own. Not in a clause:
+ * other tables, statements, comments, parameters, random numbers.
  * A float column is compared with its exact value: 0.65 stored as a float is 0.6499999761581421. */
 #ifndef NJ_QUERY_FILTER_H
 #define NJ_QUERY_FILTER_H
@@ -29,11 +30,12 @@ typedef struct nj_light_curve {
  * is one malloc'ed block, freed by free(). label ("-w", "-t bright") begins the messages. */
 int nj_filter_names(const char *label, const char *where, char ***names, size_t *n, nj_error *err);
 
-/* One prepared statement. field must live as long as the filter. NULL with err, which names the label and the
+/* One prepared statement. longitude: of the nights of night(), degrees east; NAN = there is no site. field
+ * must live as long as the filter. NULL with err, which names the label and the
  * clause: not SQL, an unknown name (with the nearest known one), a series or vector,
  * something that a clause must not do. */
 nj_filter *nj_filter_new(const char *label, const char *where, const nj_field *field, uint32_t n_fields,
-                         nj_error *err);
+                         double longitude, nj_error *err);
 /* What is legal but probably not meant (`!=` on a text column drops the null rows), one line per case,
  * or NULL. */
 const char *nj_filter_warning(const nj_filter *filter);

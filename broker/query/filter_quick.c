@@ -10,38 +10,53 @@
 #include "filter_state.h"
 
 /* The number as SQLite reads it. */
-static bool read_number(sqlite3 *db, const char *text, nj_filter_quick *q)
+static bool read_number(sqlite3 *db, const char *text, nj_filter_number *to)
 {
     sqlite3_stmt *ask = NULL;
     char *sql = sqlite3_mprintf("SELECT %s", text);
     bool good = sql && !sqlite3_prepare_v2(db, sql, -1, &ask, NULL) && ask && sqlite3_step(ask) == SQLITE_ROW;
     int kind = good ? sqlite3_column_type(ask, 0) : SQLITE_NULL;
     if (kind == SQLITE_INTEGER) {
-        q->whole = true;
-        q->i = sqlite3_column_int64(ask, 0);
-        q->f = (double)q->i;
+        to->whole = true;
+        to->i = sqlite3_column_int64(ask, 0);
+        to->f = (double)to->i;
     } else if (kind == SQLITE_FLOAT) {
-        q->f = sqlite3_column_double(ask, 0);
+        to->f = sqlite3_column_double(ask, 0);
     }
     sqlite3_finalize(ask);
     sqlite3_free(sql);
     return kind == SQLITE_INTEGER || kind == SQLITE_FLOAT;
 }
 
+/* False: this one is SQLite's. */
+static bool understand(nj_filter *f, const nj_quick *said, nj_filter_quick *q, uint32_t *field)
+{
+    nj_filter_number instead = { 0 };
+    const bool asks_null = said->op == NJ_QUICK_NULL || said->op == NJ_QUICK_GIVEN;
+    *q = (nj_filter_quick){ .field = field, .n = (uint32_t)said->n, .op = said->op };
+    for (size_t k = 0; k < said->n; k++) {
+        field[k] = f->used[said->name[k]];
+        if (f->field[field[k]].mixed || nj_field_kind(&f->field[field[k]]) == NJ_CELL_TEXT) return false;
+    }
+    if (!asks_null && !read_number(f->db, said->number, &q->with)) return false;
+    if (!said->instead) return true;
+    if (!read_number(f->db, said->instead, &instead)) return false;
+    q->instead = instead.whole ? (nj_cell){ NJ_CELL_INT, { .i = instead.i } }
+                               : (nj_cell){ NJ_CELL_REAL, { .f = instead.f } };
+    return true;
+}
+
 int nj_filter_find_quick(nj_filter *f, nj_error *err)
 {
-    const nj_clause *c = &f->clause;
-    bool all = c->all_quick;
+    nj_clause *c = &f->clause;
+    bool all = c->all_quick, exact = LDBL_MANT_DIG >= 64; /* holds any int64 and any double */
     f->quick = calloc(c->n_quick + 1, sizeof *f->quick);
     if (!f->quick) return nj_fail(err, "%s: out of memory", f->label);
     for (size_t i = 0; i < c->n_quick; i++) {
-        nj_filter_quick q = { .field = f->used[c->quick[i].name], .op = c->quick[i].op };
-        const nj_field *field = &f->field[q.field];
-        bool asks_null = q.op == NJ_QUICK_NULL || q.op == NJ_QUICK_GIVEN;
-        bool exact = LDBL_MANT_DIG >= 64; /* holds any int64 and any double */
-        if (exact && !field->mixed && nj_field_kind(field) != NJ_CELL_TEXT &&
-            (asks_null || read_number(f->db, c->quick[i].number, &q)))
-            f->quick[f->n_quick++] = q;
+        uint32_t *field = nj_arena_alloc(&c->arena, c->quick[i].n * sizeof *field);
+        if (!field) return nj_fail(err, "%s: out of memory", f->label);
+        if (exact && understand(f, &c->quick[i], &f->quick[f->n_quick], field))
+            f->n_quick++;
         else
             all = false;
     }
@@ -49,12 +64,12 @@ int nj_filter_find_quick(nj_filter *f, nj_error *err)
     return 0;
 }
 
-static inline int order(nj_cell cell, const nj_filter_quick *q)
+static inline int order(nj_cell cell, const nj_filter_number *with)
 {
-    if (cell.kind == NJ_CELL_INT && q->whole) return (cell.i > q->i) - (cell.i < q->i);
-    if (cell.kind == NJ_CELL_REAL && !q->whole) return (cell.f > q->f) - (cell.f < q->f);
+    if (cell.kind == NJ_CELL_INT && with->whole) return (cell.i > with->i) - (cell.i < with->i);
+    if (cell.kind == NJ_CELL_REAL && !with->whole) return (cell.f > with->f) - (cell.f < with->f);
     long double a = cell.kind == NJ_CELL_INT ? (long double)cell.i : (long double)cell.f,
-                b = q->whole ? (long double)q->i : (long double)q->f;
+                b = with->whole ? (long double)with->i : (long double)with->f;
     return (a > b) - (a < b);
 }
 
@@ -67,7 +82,17 @@ static bool satisfies(nj_cell cell, const nj_filter_quick *q)
     };
     bool given = cell.kind != NJ_CELL_NULL;
     if (q->op == NJ_QUICK_NULL || q->op == NJ_QUICK_GIVEN) return given == (q->op == NJ_QUICK_GIVEN);
-    return given && holds[q->op][order(cell, q) + 1];
+    return given && holds[q->op][order(cell, &q->with) + 1];
+}
+
+static inline nj_cell value_of(const nj_filter *f, const nj_filter_quick *q, const nj_rows *rows,
+                               uint32_t row)
+{
+    for (uint32_t i = 0; i < q->n; i++) {
+        nj_cell given = nj_cell_get(&f->field[q->field[i]], rows->value[q->field[i]].data, row);
+        if (given.kind != NJ_CELL_NULL) return given;
+    }
+    return q->instead;
 }
 
 uint32_t nj_filter_quick_run(const nj_filter *f, const nj_rows *rows, uint8_t *pass)
@@ -76,10 +101,13 @@ uint32_t nj_filter_quick_run(const nj_filter *f, const nj_rows *rows, uint8_t *p
     memset(pass, 1, rows->n);
     for (uint32_t i = 0; i < f->n_quick; i++) {
         const nj_filter_quick *q = &f->quick[i];
-        const nj_field *field = &f->field[q->field];
-        const void *data = rows->value[q->field].data;
+        const nj_field *field = &f->field[q->field[0]];
+        const void *data = rows->value[q->field[0]].data;
+        const bool one = q->n == 1 && q->instead.kind == NJ_CELL_NULL;
         for (uint32_t k = 0; k < rows->n; k++)
-            if (pass[k]) pass[k] = satisfies(nj_cell_get(field, data, rows->row[k]), q);
+            if (pass[k])
+                pass[k] = satisfies(
+                    one ? nj_cell_get(field, data, rows->row[k]) : value_of(f, q, rows, rows->row[k]), q);
     }
     for (uint32_t k = 0; k < rows->n; k++) left += pass[k];
     return left;

@@ -4,14 +4,20 @@
 
 #include <sqlite3.h>
 
+#include "../batch/cell.h"
 #include "filter.h"
 
-typedef struct nj_filter_quick {
-    uint32_t field;
-    nj_quick_op op;
+typedef struct nj_filter_number {
     bool whole; /* i is the number, and not f */
     int64_t i;
     double f;
+} nj_filter_number;
+typedef struct nj_filter_quick {
+    const uint32_t *field; /* [n] the first that is not null is compared, else `instead` */
+    uint32_t n;
+    nj_quick_op op;
+    nj_filter_number with;
+    nj_cell instead;
 } nj_filter_quick;
 
 struct nj_filter {
@@ -28,6 +34,7 @@ struct nj_filter {
     uint32_t n_quick;
     bool all_quick;      /* and nothing else */
     uint32_t *left, cap; /* [cap] rows that they leave */
+    double longitude;    /* of the nights */
     int64_t ticks_left;
     uint32_t n_failed; /* rows asked alone that failed, while there was no answer yet */
     bool answered;     /* for some row */
@@ -39,6 +46,12 @@ struct nj_filter {
 
 /* filter_tables.c: registers the two tables. SQLite's code */
 int nj_filter_make_tables(nj_filter *f);
+/* The elements of the light curve of the running call's row k, and one value of them. */
+void nj_filter_lc_range(const nj_filter *f, int64_t k, size_t *begin, size_t *end);
+nj_cell nj_filter_lc_cell(const nj_filter *f, int column, size_t element);
+
+/* filter_functions.c: registers nj_query_functions. SQLite's code */
+int nj_filter_make_functions(nj_filter *f);
 
 /* filter_quick.c: finds what of the clause needs no SQLite; -1 with err. */
 int nj_filter_find_quick(nj_filter *f, nj_error *err);

@@ -155,36 +155,43 @@ static int plan_lc(sqlite3_vtab *t, sqlite3_index_info *info)
     return SQLITE_CONSTRAINT;
 }
 
+void nj_filter_lc_range(const nj_filter *f, int64_t k, size_t *begin, size_t *end)
+{
+    *begin = *end = 0;
+    if (!f->lc || !f->rows || k < 0 || k >= f->rows->n || !f->lc->col[NJ_LC_JD].off) return;
+    const uint32_t *off = f->lc->col[NJ_LC_JD].off + f->rows->row[k];
+    *begin = off[0];
+    *end = off[1];
+}
+
 static int scan_lc(sqlite3_vtab_cursor *base, int n, const char *text, int argc, sqlite3_value **argv)
 {
     (void)n, (void)text;
     cursor *c = (cursor *)base;
-    const nj_filter *f = c->filter;
-    sqlite3_int64 k = argc ? sqlite3_value_int64(argv[0]) : -1;
-    c->at = c->end = 0;
-    if (!f->lc || !f->rows || k < 0 || k >= f->rows->n || !f->lc->col[NJ_LC_JD].off) return SQLITE_OK;
-    const uint32_t *off = f->lc->col[NJ_LC_JD].off + f->rows->row[k];
-    c->at = off[0];
-    c->end = off[1];
+    nj_filter_lc_range(c->filter, argc ? sqlite3_value_int64(argv[0]) : -1, &c->at, &c->end);
     return SQLITE_OK;
 }
 
-static int lc_value(sqlite3_vtab_cursor *base, sqlite3_context *out, int column)
+nj_cell nj_filter_lc_cell(const nj_filter *f, int column, size_t element)
 {
     static const char *const band[] = { "u", "g", "r", "i", "z", "y" }, *const kind[] = { "detection",
                                                                                           "limit", "forced" };
-    const cursor *c = (const cursor *)base;
-    if (column >= NJ_LC_COLUMNS) return SQLITE_OK;
-    const nj_light_curve *lc = c->filter->lc;
+    const nj_light_curve *lc = f->lc;
     nj_cell cell =
-        nj_cell_get(&(nj_field){ .type = lc->type[column], .width = 1 }, lc->col[column].data, c->at);
+        nj_cell_get(&(nj_field){ .type = lc->type[column], .width = 1 }, lc->col[column].data, element);
     if (cell.kind == NJ_CELL_INT && column == NJ_LC_BAND)
         cell =
             cell.i >= 0 && cell.i < 6 ? (nj_cell){ NJ_CELL_TEXT, { .text = band[cell.i] } } : (nj_cell){ 0 };
     if (cell.kind == NJ_CELL_INT && column == NJ_LC_KIND)
         cell =
             cell.i >= 0 && cell.i < 3 ? (nj_cell){ NJ_CELL_TEXT, { .text = kind[cell.i] } } : (nj_cell){ 0 };
-    give_cell(out, cell);
+    return cell;
+}
+
+static int lc_value(sqlite3_vtab_cursor *base, sqlite3_context *out, int column)
+{
+    const cursor *c = (const cursor *)base;
+    if (column < NJ_LC_COLUMNS) give_cell(out, nj_filter_lc_cell(c->filter, column, c->at));
     return SQLITE_OK;
 }
 

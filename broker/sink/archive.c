@@ -6,19 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "../base/night.h"
 #include "../batch/archive.h"
 #include "../batch/cell.h"
-#include "rolled_name.h"
 #include "sqlite_sink.h"
 
 enum { ID, OBJECT, SURVEY, JD, RA, DEC, COLUMNS };
 static const char *const key[COLUMNS] = { "candid", "object", "survey", "jd", "ra", "dec" };
 
 typedef struct archive {
-    uint32_t field[COLUMNS]; /* UINT32_MAX: this run has no such column */
-    nj_rolled_name night;
+    uint32_t field[COLUMNS];  /* UINT32_MAX: this run has no such column */
+    double longitude;         /* of the nights */
     sqlite3_stmt *find, *add; /* schemas */
     char *schema;             /* of the last packet, and its number */
     size_t schema_size;
@@ -115,15 +114,6 @@ static int bind(sqlite3_stmt *q, int at, nj_cell cell)
     }
 }
 
-/* 20260315, by the local noon of [run] site. */
-static sqlite3_int64 night_of(const archive *a, double jd)
-{
-    struct tm date;
-    const time_t at = (time_t)nj_rolled_key_of(&a->night, jd).night * 86400;
-    if (!gmtime_r(&at, &date)) return 0;
-    return (date.tm_year + 1900) * 10000 + (date.tm_mon + 1) * 100 + date.tm_mday;
-}
-
 static int put(sqlite_sink *s, const nj_rows *rows, uint32_t k)
 {
     const archive *a = s->own;
@@ -138,8 +128,9 @@ static int put(sqlite_sink *s, const nj_rows *rows, uint32_t k)
     bind(s->insert, 2, cell_of(a, rows, OBJECT, row));
     bind(s->insert, 3, cell_of(a, rows, SURVEY, row));
     bind(s->insert, 4, jd);
-    if (jd.kind == NJ_CELL_REAL && jd.f > 2000000 && jd.f < 4000000)
-        sqlite3_bind_int64(s->insert, 5, night_of(a, jd.f));
+    const int32_t night = jd.kind == NJ_CELL_REAL ? nj_night_of(jd.f, a->longitude) : NJ_NIGHT_UNKNOWN;
+    if (night != NJ_NIGHT_UNKNOWN)
+        sqlite3_bind_int64(s->insert, 5, nj_date_of(night));
     else
         sqlite3_bind_null(s->insert, 5);
     bind(s->insert, 6, ra);
@@ -183,7 +174,7 @@ static nj_sink *open_archive(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     own.target = path;
-    a->night = (nj_rolled_name){ .night = true, .longitude = args->site ? args->longitude : -93 };
+    a->longitude = args->site ? args->longitude : -93;
     nj_sink *sink = nj_sqlite_open(&own, &nj_sink_archive, &form, err);
     if (sink)
         ((sqlite_sink *)sink)->own = a;

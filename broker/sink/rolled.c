@@ -85,11 +85,7 @@ static int try_one(nj_rolled *r, nj_error *err)
 
 static int check(const nj_rolled *r, nj_error *err)
 {
-    if (r->name.night && !r->args.site)
-        return nj_fail(err,
-                       "%s: {night} goes from noon to noon of a place, and there is none: say [run] site "
-                       "(-D run.site=palomar, rubin, LON or UTC-7)",
-                       r->name.text);
+    if (r->name.night && !r->args.site) return nj_fail(err, "%s: {night} " NJ_NIGHT_NO_SITE, r->name.text);
     if (r->name.topic && !r->args.topics)
         return nj_fail(err, "%s: {topic} is the name of a topic, and there are none (-t)", r->name.text);
     return 0;

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "../base/buffer.h"
+#include "../base/night.h"
 #include "../base/settings.h"
 
 static const char *const place[] = { "night", "date", "hour", "topic", "schema", "n" };
@@ -192,92 +192,17 @@ void nj_rolled_name_free(nj_rolled_name *name)
     *name = (nj_rolled_name){ 0 };
 }
 
-/* ---- sites ----------------------------------------------------------------------------------- */
-
-static const struct {
-    const char *name;
-    double longitude;
-} site[] = { { "palomar", -116.8597 },  { "ztf", -116.8597 },
-             { "rubin", -70.7494 },     { "lsst", -70.7494 },
-             { "ctio", -70.8065 },      { "lasilla", -70.7317 },
-             { "paranal", -70.4042 },   { "lapalma", -17.8925 },
-             { "maunakea", -155.4761 }, { "haleakala", -156.2568 },
-             { "kittpeak", -111.5967 }, { "siding_spring", 149.0672 },
-             { "sutherland", 20.8102 }, { "utc", 0 } };
-enum { SITES = sizeof site / sizeof *site };
-
-/* "UTC-7", "UTC+5:30" */
-static bool read_offset(const char *text, double *longitude)
-{
-    unsigned hours, minutes = 0;
-    int used = 0;
-    if (strncasecmp(text, "utc", 3) || (text[3] != '+' && text[3] != '-')) return false;
-    if (text[4] < '0' || text[4] > '9') return false;
-    if (sscanf(text + 4, "%2u:%2u%n", &hours, &minutes, &used) < 2 || text[4 + used]) {
-        minutes = 0;
-        if (sscanf(text + 4, "%2u%n", &hours, &used) < 1 || text[4 + used]) return false;
-    }
-    if (hours > 14 || minutes > 59) return false;
-    *longitude = (text[3] == '-' ? -15.0 : 15.0) * (hours + minutes / 60.0);
-    return true;
-}
-
-static bool read_degrees(const char *text, double *longitude)
-{
-    static const double least[] = { -180, -90, -1000 }, most[] = { 360, 90, 10000 };
-    const char *at = text;
-    for (int i = 0; i < 3; i++) {
-        char *end;
-        double v = strtod(at, &end);
-        if (end == at || !(v >= least[i] && v <= most[i])) return false;
-        if (!i) *longitude = v > 180 ? v - 360 : v;
-        if (!*end) return true;
-        if (*end != ',') return false;
-        at = end + 1;
-    }
-    return false;
-}
-
-int nj_site_parse(const char *text, double *longitude, nj_error *err)
-{
-    const char *name[SITES];
-    char list[256] = "";
-    for (int i = 0; i < SITES; i++) {
-        size_t n = strlen(list);
-        name[i] = site[i].name;
-        if (!strcasecmp(text, site[i].name)) return *longitude = site[i].longitude, 0;
-        snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", name[i]);
-    }
-    if (read_offset(text, longitude) || read_degrees(text, longitude)) return 0;
-    const char *near = nj_nearest(text, name, SITES);
-    return nj_fail(
-        err,
-        "[run] site = %s is no site; %s%s%sit is LON,LAT,HEIGHT or LON (degrees east), UTC-7, or one of %s",
-        text, near ? "did you mean '" : "", near ? near : "", near ? "'? " : "", list);
-}
-
 /* ---- filling in ------------------------------------------------------------------------------ */
 
 static const double epoch = 2440587.5; /* 1970-01-01 00:00 as a Julian Date */
 
-/* Years 1 to 9999; NaN is in none of them. */
-static bool is_usable(double jd)
-{
-    return jd >= 1721425.5 && jd < 5373484.5;
-}
-
-/* Days since 1970-01-01 of the date on which the local mean noon before was. */
-static double night_of(const nj_rolled_name *name, double jd)
-{
-    return floor(jd + name->longitude / 360 - epoch - 0.5);
-}
-
 nj_rolled_key nj_rolled_key_of(const nj_rolled_name *name, double jd)
 {
     nj_rolled_key key = { .topic = "", .schema = "" };
-    bool usable = is_usable(jd);
+    const int32_t night = nj_night_of(jd, name->longitude);
+    bool usable = night != NJ_NIGHT_UNKNOWN;
     double day = floor(jd - epoch);
-    if (name->night) key.night = usable ? (int32_t)night_of(name, jd) : NJ_ROLLED_UNKNOWN;
+    if (name->night) key.night = night;
     if (name->date) key.date = usable ? (int32_t)day : NJ_ROLLED_UNKNOWN;
     if (name->hour) key.hour = usable ? (int32_t)((jd - epoch - day) * 24) : NJ_ROLLED_UNKNOWN;
     return key;
@@ -286,25 +211,20 @@ nj_rolled_key nj_rolled_key_of(const nj_rolled_name *name, double jd)
 double nj_rolled_end(const nj_rolled_name *name, double jd)
 {
     double end = INFINITY;
-    if (!is_usable(jd)) return end;
-    if (name->night) end = fmin(end, night_of(name, jd) + 1.5 - name->longitude / 360);
+    const int32_t night = nj_night_of(jd, name->longitude);
+    if (night == NJ_NIGHT_UNKNOWN) return end;
+    if (name->night) end = fmin(end, night + 1.5 - name->longitude / 360);
     if (name->date) end = fmin(end, floor(jd - epoch) + 1);
     if (name->hour) end = fmin(end, (floor((jd - epoch) * 24) + 1) / 24);
     return end * 86400;
 }
 
-/* YYYYMMDD: days to dates in the proleptic Gregorian calendar, years that begin in March. */
 static void add_date(nj_buffer *out, int32_t days)
 {
-    if (days == NJ_ROLLED_UNKNOWN) {
+    if (days == NJ_ROLLED_UNKNOWN)
         nj_buffer_text(out, "unknown");
-        return;
-    }
-    int64_t z = (int64_t)days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, of_era = z - era * 146097,
-            year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365,
-            of_year = of_era - (365 * year + year / 4 - year / 100), march = (5 * of_year + 2) / 153,
-            day = of_year - (153 * march + 2) / 5 + 1, month = march < 10 ? march + 3 : march - 9;
-    nj_buffer_printf(out, "%04d%02d%02d", (int)(year + era * 400 + (month <= 2)), (int)month, (int)day);
+    else
+        nj_buffer_printf(out, "%08d", (int)nj_date_of(days));
 }
 
 char *nj_rolled_file(const nj_rolled_name *name, const nj_rolled_key *key, uint32_t number)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "../base/error.h"
+#include "../base/night.h"
 
 /* What is reported after -o SINK: when it makes more than one file. */
 typedef struct nj_rolled_name {
@@ -18,7 +19,7 @@ typedef struct nj_rolled_name {
 } nj_rolled_name;
 
 /* What the places of one file are filled with; equal keys, equal files. */
-enum { NJ_ROLLED_UNKNOWN = INT32_MIN }; /* an alert without a usable time */
+enum { NJ_ROLLED_UNKNOWN = NJ_NIGHT_UNKNOWN }; /* an alert without a usable time */
 typedef struct nj_rolled_key {
     int32_t night, date,
         hour;           /* days since 1970-01-01; hour of the day; 0 where the name has no such place */
@@ -32,11 +33,7 @@ bool nj_rolled_is(const char *target);
 int nj_rolled_parse(nj_rolled_name *name, const char *scheme, const char *target, nj_error *err);
 void nj_rolled_name_free(nj_rolled_name *name);
 
-/* [run] site: palomar, ...; UTC-7, UTC+5:30; LON or LON,LAT,HEIGHT in degrees east, north and metres. */
-int nj_site_parse(const char *text, double *longitude, nj_error *err);
-
-/* A night goes from local mean noon to local mean noon, and is called by the date of its first noon; date and
- * hour are UTC. All by the alert's own time. */
+/* A night is that of ../base/night.h; date and hour are UTC. All by the alert's own time. */
 nj_rolled_key nj_rolled_key_of(const nj_rolled_name *name, double jd);
 /* When the period that the alert is in ends, seconds since 1970; INFINITY when the name has none. */
 double nj_rolled_end(const nj_rolled_name *name, double jd);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/base/clock.h"
+#include "broker/query/clause.h"
 #include "broker/query/filter.h"
 
 enum { ROWS = 10000, POINTS = 8 };
@@ -140,7 +141,7 @@ static int make_rows(void **state)
 static nj_filter *must_make(const char *where)
 {
     nj_error err = { "" };
-    nj_filter *f = nj_filter_new("-w", where, field, FIELDS, &err);
+    nj_filter *f = nj_filter_new("-w", where, field, FIELDS, NAN, &err);
     if (!f) fail_msg("%s", err.text);
     return f;
 }
@@ -254,6 +255,41 @@ static bool c_lc_self(uint32_t i) /* two points of different bands within a magn
     return false;
 }
 
+/* The step between two detections of a band that follow each other; what has no band is one of its own. */
+static bool c_lc_step(uint32_t i)
+{
+    for (uint32_t band = 0; band < 256; band++) {
+        double before = NAN;
+        for (uint32_t k = lc_off[i]; k < lc_off[i + 1]; k++) {
+            if (lc_band[k] != band || lc_kind[k] != 0) continue;
+            if ((double)lc_mag[k] - before > 2) return true;
+            before = (double)lc_mag[k];
+        }
+    }
+    return false;
+}
+static bool c_lc_last(uint32_t i)
+{
+    return lc_off[i + 1] > lc_off[i] && (double)lc_mag[lc_off[i + 1] - 1] < 17;
+}
+static bool c_slope(uint32_t i) /* by the normal equations, not as the function does it */
+{
+    long double n = 0, t = 0, m = 0, tt = 0, tm = 0;
+    for (uint32_t k = lc_off[i]; k < lc_off[i + 1]; k++) {
+        long double x = lc_jd[k] - jd[i], y = (long double)lc_mag[k];
+        if (lc_band[k] != 1 || lc_kind[k] != 0 || x < -5) continue;
+        n++, t += x, m += y, tt += x * x, tm += x * y;
+    }
+    return n >= 2 && (n * tm - t * m) / (n * tt - t * t) < 0.25L;
+}
+static bool c_sep(uint32_t i) /* haversine */
+{
+    long double d = acosl(-1) / 180, a = (10 * (long double)rb[i]) * d, b = (long double)mag[i] * d,
+                e = 12.5L * d, f = 18 * d, x = sinl((f - b) / 2), y = sinl((e - a) / 2);
+    return !isnan(rb[i]) && !isnan(mag[i]) &&
+           2 * asinl(sqrtl(x * x + cosl(b) * cosl(f) * y * y)) / d * 3600 < 25000;
+}
+
 static const struct {
     const char *where;
     bool (*in_c)(uint32_t row);
@@ -294,6 +330,23 @@ static const struct {
     { "mag > (SELECT avg(flux) / 100 FROM lc WHERE band = 'r')", c_lc_mean },
     { "EXISTS(SELECT 1 FROM lc a, lc AS b WHERE a.band='g' AND b.band='r' AND abs(a.mag-b.mag)<1)",
       c_lc_self },
+    { "(SELECT max(d) FROM (SELECT mag - lag(mag) OVER (PARTITION BY band ORDER BY jd) AS d FROM lc WHERE "
+      "kind = 'detection')) > 2",
+      c_lc_step },
+    { "(SELECT max(mag - p) FROM (SELECT mag, lag(mag) OVER w AS p FROM lc WHERE kind = 'detection' WINDOW w "
+      "AS (PARTITION BY band ORDER BY jd), v AS (ORDER BY jd))) > 2 AND candid > 0",
+      c_lc_step },
+    { "EXISTS (SELECT 1 FROM (SELECT mag, row_number() OVER (ORDER BY jd DESC) AS n FROM lc) WHERE n = 1 "
+      "AND mag < 17) AND coalesce(mag, 1) > 0",
+      c_lc_last },
+    { "(SELECT last_value(mag) OVER (ORDER BY jd ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) "
+      "FROM lc LIMIT 1) < 17",
+      c_lc_last },
+    { "dmag_per_day('g', 5) < 0.25", c_slope },
+    { "Dmag_Per_Day ( lower('G') , 4 + 1.0 ) < 0.25 AND lower(object) > ''", c_slope },
+    { "sep(10 * rb, mag, 12.5, 18) < 25000", c_sep },
+    { "25000 > SEP(12.5, +18, rb * 10, mag) AND rb IS NOT NULL", c_sep },
+    { "sep(360 + 10 * rb, mag, -347.5, 18) < 25000", c_sep },
     { "EXISTS(SELECT 1 FROM lc a JOIN lc b ON abs(a.mag-b.mag)<1 AND a.band='g' AND b.band='r')", c_lc_self },
 };
 
@@ -351,7 +404,14 @@ static void write_part(char *to, size_t room)
                                           "0.6499999761581421" };
     static const char *const op[] = { "<", "<=", ">", ">=", "=", "==", "!=", "<>" };
     enum { NAMES = sizeof name / sizeof *name, NUMBERS = sizeof number / sizeof *number };
+    char several[128];
     const char *c = name[draw(NAMES)], *a = number[draw(NUMBERS)], *b = number[draw(NUMBERS)];
+    static const char *const way[] = { "coalesce(%s, %s)", "IFNULL(%s, %s)", "ifnull(%s,%.0s -1.5)",
+                                       "coalesce ( %s, %s, 0.5 )", "Coalesce(%s, %s, jd)" };
+    if (!draw(3)) {
+        snprintf(several, sizeof several, way[draw(5)], c, name[draw(NAMES)]);
+        c = several;
+    }
     switch (draw(9)) {
     case 0: snprintf(to, room, "%s BETWEEN %s AND %s", c, a, b); return;
     case 1: snprintf(to, room, "%s %s", c, draw(2) ? "IS NULL" : "isnull"); return;
@@ -406,6 +466,172 @@ static void quick_answers_are_those_of_sqlite(void **state)
     assert_true(n_passed > 100000 && n_passed < 1400000);
 }
 
+/* Which clauses need no SQLite is no matter of their answers, so it is asked of the parser. */
+static void coalesce_is_answered_without_sqlite(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *where;
+        bool quick;
+    } table[] = {
+        { "coalesce(rb, mag) > 0.5", true },
+        { "coalesce(rb, mag, 0) > 0.5 AND ifnull(jd, 1) IS NOT NULL", true },
+        { "0.5 < ifnull(rb, -1) AND coalesce(rb, mag, jd) BETWEEN 1 AND 2", true },
+        { "coalesce(rb, 0, mag) > 0.5", false },
+        { "coalesce(rb, abs(mag)) > 0.5", false },
+        { "coalesce(0, 1) > 0.5", false },
+        { "coalesce(rb) > 0.5", false },
+        { "ifnull(rb, mag, 1) > 0.5", false },
+        { "coalesce(rb, mag) > jd", false },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        nj_clause c;
+        nj_error err = { "" };
+        if (nj_clause_parse(&c, table[i].where, &err)) fail_msg("%s", err.text);
+        if (c.all_quick != table[i].quick) fail_msg("%s: %d", table[i].where, c.all_quick);
+        nj_clause_free(&c);
+    }
+}
+
+/* One row, and one light curve that is written here, so that the answers are known without a computer. */
+static bool holds(const char *where, double longitude, uint32_t row, const nj_light_curve *curve)
+{
+    nj_error err = { "" };
+    uint8_t pass = 7;
+    nj_rows one = rows;
+    one.row = &row;
+    one.n = 1;
+    nj_filter *f = nj_filter_new("-w", where, field, FIELDS, longitude, &err);
+    if (!f || nj_filter_run(f, &one, curve, &pass, &err)) fail_msg("%s: %s", where, err.text);
+    nj_filter_free(f);
+    return pass == 1;
+}
+
+static void separations_are_known(void **state)
+{
+    (void)state;
+    static const char *const table[] = {
+        "sep(10, 20, 10, 20) = 0",
+        "abs(sep(0, 0, 0, 1) - 3600) < 1e-9",
+        "abs(sep(0, 0, 90, 0) - 324000) < 1e-9",
+        "abs(sep(0, 0, 180, 0) - 648000) < 1e-9",
+        "abs(sep(0, -90, 33, 90) - 648000) < 1e-9",
+        "abs(sep(0, -45, 180, 45 - 1e-9) - (648000 - 3.6e-6)) < 1e-9", /* as near as that to the antipode */
+        "sep(0, 90, 123, 90) < 1e-9",
+        "abs(sep(0, 89, 180, 89) - 7200) < 1e-9", /* over the pole */
+        "abs(sep(77, -89.9999, 257, -89.9999) - 0.72) < 1e-9",
+        "abs(sep(359.9999, 0, 0.0001, 0) - 0.72) < 1e-9", /* over the meridian */
+        "abs(sep(-0.0001, 0, 720.0001, 0) - 0.72) < 1e-9",
+        "abs(sep(10, 60, 10 + 1 / 3600.0, 60) - 0.5) < 1e-9", /* a second of right ascension's arc, cos 60 */
+        "abs(sep(0, 0, 0, 1e-12) - 3.6e-9) < 1e-15",          /* as the cosine could not tell */
+        "abs(sep(200, 0, 200 + 1e-9, 0) - 3.6e-6) < 1e-9",
+        "sep(NULL, 0, 0, 0) IS NULL AND sep(0, NULL, 0, 0) IS NULL AND sep(0, 0, 0, NULL) IS NULL",
+        "sep(0, 90 + 1, 0, 0) IS NULL AND sep(0, 0, 0, -90.5 - 1) IS NULL",
+        "sep(1e999, 0, 0, 0) IS NULL",
+        "sep(kilonova.score, 0, 0, 0) IS NULL",
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!holds(table[i], NAN, 0, NULL)) fail_msg("%s", table[i]);
+}
+
+static void nights_are_known(void **state)
+{
+    (void)state;
+    static const struct {
+        double longitude;
+        const char *where;
+    } table[] = {
+        { 0, "night(2460385.0) = 20240315" }, /* 2024-03-15 12:00 UTC */
+        { 0, "night(2460384.999999) = 20240314" },
+        { 0, "night(2460385.999999) = 20240315" },
+        { -90, "night(2460385.25) = 20240315" }, /* noon is at 18:00 UTC */
+        { -90, "night(2460385.249999) = 20240314" },
+        { 90, "night(2460384.75) = 20240315" },
+        { 0, "night(2451605.0) = 20000301 AND night(2451604.9) = 20000229" },
+        { 0, "night(1721426) = 10101" },
+        { 0, "night(NULL) IS NULL AND night(5) IS NULL AND night(1e9) IS NULL AND night(1e999) IS NULL" },
+        { 0, "typeof(night(2460385)) = 'integer'" },
+        { 0, "night(jd) = 20230224" }, /* of row 0: 2460000.5 */
+        { 0, "night(jd + 0.5) = 20230225 AND night(kilonova.score) IS NULL" },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!holds(table[i].where, table[i].longitude, 0, NULL)) fail_msg("%s", table[i].where);
+}
+
+static void slopes_are_known(void **state)
+{
+    (void)state;
+    enum { G = 1, R = 2, Z = 4, Y = 5, DETECTION = 0, LIMIT = 1, FORCED = 2 };
+    static const struct {
+        double before; /* days */
+        double mag;
+        uint8_t band, kind;
+    } point[] = {
+        { 30, 10, G, DETECTION }, /* old */
+        { 4, 20, G, DETECTION },   { 3, 25, G, FORCED },     { 2, 19, G, DETECTION },
+        { 1, NAN, G, LIMIT },      { 0, 18, G, DETECTION },  { 6, 18, R, DETECTION },
+        { 4, 18.5, R, DETECTION }, { 1, 18, R, DETECTION },  { 0, 19.5, R, DETECTION },
+        { 3, 17, Z, DETECTION },   { 2, NAN, Z, DETECTION }, /* one point with a magnitude */
+        { 2, 17, Y, DETECTION },   { 2, 18, Y, DETECTION },  /* at one time */
+        { -1, 5, G, DETECTION },                             /* later than the alert */
+    };
+    enum { N = sizeof point / sizeof *point };
+    double time[N];
+    float magnitude[N];
+    uint8_t in[N], kind[N];
+    uint32_t off[ROWS + 1] = { 0, N };
+    for (int k = 0; k < N; k++) {
+        time[k] = jd[0] - point[k].before;
+        magnitude[k] = (float)point[k].mag;
+        in[k] = point[k].band;
+        kind[k] = point[k].kind;
+    }
+    const nj_light_curve curve = {
+        .col = { [NJ_LC_JD] = { time, off },
+                 [NJ_LC_BAND] = { in, off },
+                 [NJ_LC_MAG] = { magnitude, off },
+                 [NJ_LC_KIND] = { kind, off } },
+        .type = { [NJ_LC_JD] = NJ_F64, [NJ_LC_BAND] = NJ_U8, [NJ_LC_MAG] = NJ_F32, [NJ_LC_KIND] = NJ_U8 }
+    };
+    static const char *const table[] = {
+        "abs(dmag_per_day('g', 10) + 0.5) < 1e-12", /* 20, 19, 18 in steps of two days */
+        "abs(dmag_per_day('g', 4) + 0.5) < 1e-12",  /* the first day is of them */
+        "abs(dmag_per_day('g', 3.9) + 0.5) < 1e-12",
+        "dmag_per_day('g', 1.9) IS NULL", /* one point */
+        "dmag_per_day('u', 100) IS NULL",
+        /* r: times -6 -4 -1 0, mean -2.75; magnitudes' mean 18.5; 1.625 + 0 - 0.875 + 2.75 over 22.75 */
+        "abs(dmag_per_day('r', 10) - 3.5 / 22.75) < 1e-12",
+        "abs(dmag_per_day('r', 1) - 1.5) < 1e-12",
+        "dmag_per_day('z', 10) IS NULL",
+        "dmag_per_day('y', 10) IS NULL",
+        "dmag_per_day('g', 100) > 0", /* the old point was bright */
+        "dmag_per_day(NULL, 10) IS NULL AND dmag_per_day('g', NULL) IS NULL",
+        "dmag_per_day('g', 0 - 5) IS NULL AND dmag_per_day(upper('g'), 10) IS NULL",
+        "dmag_per_day('g', kilonova.score) IS NULL",
+        "EXISTS (SELECT 1 FROM lc WHERE dmag_per_day(band, 10) > 0.1 AND band = 'r')",
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!holds(table[i], NAN, 0, &curve)) fail_msg("%s", table[i]);
+    if (!holds("dmag_per_day('g', 10) IS NULL", NAN, 0, NULL)) fail_msg("no light curve");
+}
+
+/* A text that only the alerts bring is an error of that alert, and says whose. */
+static void a_text_in_a_call_is_named(void **state)
+{
+    (void)state;
+    static const char *const where[] = { "sep(lower(object), 0, 0, 0) < 1", "night(lower(object)) = 1",
+                                         "dmag_per_day('g', lower(object)) < 1" };
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t pass[ROWS];
+        nj_error err = { "" };
+        nj_filter *f = nj_filter_new("-w", where[i], field, FIELDS, 0, &err);
+        if (!f) fail_msg("%s", err.text);
+        assert_int_equal(nj_filter_run(f, &rows, &lc, pass, &err), -1);
+        assert_non_null(strstr(err.text, "'ztf00a' is a text and no number"));
+        nj_filter_free(f);
+    }
+}
+
 static void batches_of_any_size_and_no_light_curve(void **state)
 {
     (void)state;
@@ -443,6 +669,11 @@ static void names_are_found(void **state)
         { "CASE WHEN true THEN rb ELSE NULL END", "rb" },
         { "packet.fp_hists[].rcid > 3", "packet.fp_hists[].rcid" },
         { "1", "" },
+        { "dmag_per_day(band, 10) < -0.1", "band jd lc.jd lc.band lc.mag lc.kind" },
+        { "night(jd) = 20240315 AND sep(ra, dec, 1, 2) < 3", "jd ra dec" },
+        { "(SELECT max(mag - p) FROM (SELECT mag, lag(mag) OVER (ORDER BY jd) AS p FROM lc) q) > alert.mag",
+          "mag lc.jd lc.mag" },
+        { "(SELECT 1 FROM (SELECT jd AS t FROM lc) WHERE t > alert.jd)", "jd lc.jd" },
         { "ndethist & 4 > 0 AND NOT rb >= -1", "ndethist rb" }, /* what is right stays right */
         { "object || 'x' = 'ZTFx' OR 'x' || object == \"object\"", "object" },
         { "programid | 1 <> 2 AND rb IS NOT NULL AND drb IS NULL", "programid rb drb" },
@@ -513,6 +744,29 @@ static void bad_clauses_are_start_up_errors(void **state)
         { "max(rb) > 0.5 AND sum(rb) > 1", "misuse of aggregate" },
         { "EXISTS (SELECT 1 FROM lc WHERE lc.magg < 1)", "lc has no column 'magg'; it has jd, band" },
         { "(SELECT mag, band FROM lc) < 1", "row value misused" },
+        { "sep(1, 2, 3) < 1", "sep(ra, dec, ra2, dec2) takes 4 values, not 3: sep(1, 2, 3) < 1" },
+        { "sep() < 1", "takes 4 values, not 0" },
+        { "sep(mag, mag, mag, mag, mag) < 1", "takes 4 values, not 5" },
+        { "sep(1, 2, , 4) < 1", "the third value is missing" },
+        { "sep(1, 2, '3', 4) < 1", "sep(ra, dec, ra2, dec2): the third value, '3', is a text and no number" },
+        { "sep(object, 2, 3, 4) < 1", "sep(ra, dec, ra2, dec2): object is a text and no number" },
+        { "sep(1, 2, 3, 91) < 1", "the fourth value, 91, is no declination: -90 to 90" },
+        { "sep(1, - 90.5, 3, 1) < 1", "the second value, - 90.5, is no declination" },
+        { "(SELECT max(sep(jd, mag, kind, 0)) FROM lc) > 1", "the third value, kind, is a text" },
+        { "night(jd, 1) = 1", "night(jd) takes 1 value, not 2" },
+        { "night('2024') = 1", "the first value, '2024', is a text" },
+        { "night(jd) = 20240315", "night(jd) goes from noon to noon of a place, and there is none" },
+        { "dmag_per_day('g') < 1", "dmag_per_day(band, days) takes 2 values, not 1" },
+        { "dmag_per_day(10, 'g') < 1", "the first value, 10, is a number: a passband is 'u'" },
+        { "dmag_per_day('gr', 10) < 1", "the first value, 'gr', is no passband" },
+        { "dmag_per_day(g, 10) < 1", "no column 'g'; a text stands in single quotes: 'g'" },
+        { "dmag_per_day('g', '10') < 1", "the second value, '10', is a text" },
+        { "dmag_per_day('g', 0) < 1", "the second value, 0, is not above 0" },
+        { "dmag_per_day('g', -3) < 1", "the second value, -3, is not above 0" },
+        { "dmag_per_day(mag, 3) < 1", "dmag_per_day(band, days): mag is a number and no passband" },
+        { "dmag_per_day(survey, object) < 1", "dmag_per_day(band, days): object is a text and no number" },
+        { "(SELECT max(jd) FROM (SELECT mag FROM lc)) > 1",
+          "the subquery selects no jd; the alert's own is alert.jd" },
         /* hostile */
         { "1); ATTACH 'x.db' AS y; SELECT (1", "closes nothing" },
         { "rb > 1; DROP TABLE alert", "';' is not allowed" },
@@ -536,7 +790,7 @@ static void bad_clauses_are_start_up_errors(void **state)
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         nj_error err = { "" };
-        nj_filter *f = nj_filter_new("-w", table[i].where, field, FIELDS, &err);
+        nj_filter *f = nj_filter_new("-w", table[i].where, field, FIELDS, NAN, &err);
         if (f) fail_msg("accepted: %s", table[i].where);
         if (!strstr(err.text, table[i].says)) fail_msg("%s\n  said: %s", table[i].where, err.text);
         assert_true(!strncmp(err.text, "-w '", 4)); /* every message names the clause */
@@ -550,12 +804,12 @@ static void deep_and_long_clauses_end(void **state)
     nj_error err;
     memset(text, '(', 5000);
     text[5000] = 0;
-    assert_null(nj_filter_new("-w", text, field, FIELDS, &err));
+    assert_null(nj_filter_new("-w", text, field, FIELDS, NAN, &err));
     for (size_t n = 0; n < 66000; n += 10) memcpy(text + n, "1 AND rb> ", 11);
-    assert_null(nj_filter_new("-w", text, field, FIELDS, &err));
+    assert_null(nj_filter_new("-w", text, field, FIELDS, NAN, &err));
     assert_non_null(strstr(err.text, "longer than 64 kB"));
     text[50000] = 0;
-    assert_null(nj_filter_new("-w", text, field, FIELDS, &err));
+    assert_null(nj_filter_new("-w", text, field, FIELDS, NAN, &err));
 }
 
 static void a_clause_without_end_is_stopped(void **state)
@@ -637,6 +891,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clauses_equal_their_c_versions),
         cmocka_unit_test(quick_answers_are_those_of_sqlite),
+        cmocka_unit_test(coalesce_is_answered_without_sqlite),
+        cmocka_unit_test(separations_are_known),
+        cmocka_unit_test(nights_are_known),
+        cmocka_unit_test(slopes_are_known),
+        cmocka_unit_test(a_text_in_a_call_is_named),
         cmocka_unit_test(batches_of_any_size_and_no_light_curve),
         cmocka_unit_test(names_are_found),
         cmocka_unit_test(bad_clauses_are_start_up_errors),
