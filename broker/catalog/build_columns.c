@@ -35,13 +35,13 @@ int nj_build_missing(const nj_build_job *j, const nj_table *t, const char *file,
 }
 
 /* The usual names of positions, the most specific first. */
-static const char *const usual_ra[] = { "ra",      "RAdeg",  "_RAJ2000",       "RAJ2000",
-                                        "RA_ICRS", "RAICRS", "raMean",         "meanra",
-                                        "ramean",  "R.A.",   "RightAscension", "right_ascension",
-                                        NULL };
-static const char *const usual_dec[] = { "dec",         "DEdeg",       "_DEJ2000", "DEJ2000", "DE_ICRS",
-                                         "DEICRS",      "decMean",     "meandec",  "decmean", "Dec",
-                                         "Declination", "declination", NULL };
+const char *const nj_usual_ra[] = { "ra",      "RAdeg",  "_RAJ2000",       "RAJ2000",
+                                    "RA_ICRS", "RAICRS", "raMean",         "meanra",
+                                    "ramean",  "R.A.",   "RightAscension", "right_ascension",
+                                    NULL };
+const char *const nj_usual_dec[] = { "dec",         "DEdeg",       "_DEJ2000", "DEJ2000", "DE_ICRS",
+                                     "DEICRS",      "decMean",     "meandec",  "decmean", "Dec",
+                                     "Declination", "declination", NULL };
 
 static int choose_position(const nj_build_job *j, const nj_table *t, const char *file, const char *asked,
                            const char *const *usual, const char *what, char out[72])
@@ -130,8 +130,8 @@ static int parse_columns(nj_build_job *j)
 int nj_build_settle(nj_build_job *j, const nj_table *t)
 {
     const nj_catalog_build *b = j->b;
-    if (choose_position(j, t, j->file[0], b->ra, usual_ra, "ra", j->ra) ||
-        choose_position(j, t, j->file[0], b->dec, usual_dec, "dec", j->dec))
+    if (choose_position(j, t, j->file[0], b->ra, nj_usual_ra, "ra", j->ra) ||
+        choose_position(j, t, j->file[0], b->dec, nj_usual_dec, "dec", j->dec))
         return -1;
     if (b->columns && parse_columns(j)) return -1;
     for (uint32_t i = 0; !b->columns && i < t->n_columns; i++) {

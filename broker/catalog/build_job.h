@@ -39,6 +39,7 @@ int nj_build_list(nj_build_job *j);
 int nj_build_hash(const nj_build_job *j, uint8_t digest[32]);
 
 /* build_columns.c */
+extern const char *const nj_usual_ra[], *const nj_usual_dec[]; /* end with NULL */
 /* Reports that a table lacks a column, with what it has. -1 */
 int nj_build_missing(const nj_build_job *j, const nj_table *t, const char *file, const char *what,
                      const char *name);
