@@ -147,6 +147,8 @@ int nj_outfile_look(const nj_outfile *file, nj_error *err)
     struct stat ours, there;
     if (!file->regular) return 0;
     if (fstat(file->fd, &ours)) return nj_fail(err, "%s: %s", file->path, strerror(errno));
+    /* a folder that was moved, or whose disk is away, comes back with the file; this one does not */
+    if (!ours.st_nlink) return nj_fail(err, "%s: was removed while it was written", file->path);
     if (find(file, &there))
         return nj_fail(err, "%s: was removed or moved while it was written (%s)", file->path,
                        strerror(errno));

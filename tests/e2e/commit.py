@@ -148,13 +148,20 @@ def cut(path):
     os.truncate(path, 100)
 
 
+def remove_folder(path):
+    shutil.rmtree(os.path.dirname(path))
+
+
 def gone(night):
     all_of_them = packets(night)
     for kind in KINDS:
-        for how in (remove, move, replace, cut):
+        for how in (remove, move, replace, cut, remove_folder):
             if kind == "sqlite" and how is cut:
                 continue  # SQLite's own file has no end that only grows
             path = f"{how.__name__}.{kind}"
+            if how is remove_folder:
+                os.mkdir(kind)
+                path = f"{kind}/{path}"
             grows = path + ".rows" if kind == "parquet" else path
             r = Fed("-o", f"{kind}:{path}", "--dead-letters", "unused.avro", "--append")
             r.feed(all_of_them)
@@ -167,6 +174,7 @@ def gone(night):
             rc, err = r.feed_until_it_ends(all_of_them)
             ok(rc == 3, f"{kind}: {how.__name__} under the run: exit 3", (rc, err))
             ok(path in err, f"{kind}: {how.__name__} under the run: the file is named", err)
+            ok("; waiting" not in err, f"{kind}: {how.__name__} under the run: nothing is waited for", err)
 
 
 with Folder():
