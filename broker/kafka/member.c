@@ -1,9 +1,6 @@
 /* member.c - two runs on one host must not take each other's place in a group, and a run that was killed must
- * find its own again: slots, held by locks that die with the process.
- *
- * The lock's file has two numbers for topics: the one that is in the name, and the one of the topics that the
- * group has shared out. While they are what there is, the same name is given again. Behind them is the
- * supervisor of who holds it. */
+ * find its own again: slots, held by locks that die with the process. The lock's file names the supervisor of
+ * who holds it. */
 #include "member.h"
 
 #include <errno.h>
@@ -20,7 +17,7 @@
 
 #include "../base/log.h"
 
-enum { SLOTS = 256, HOLDER_AT = 40, DYING_MS = 5000, STEP_MS = 10 };
+enum { SLOTS = 256, DYING_MS = 5000, STEP_MS = 10 };
 
 static uint64_t hash(uint64_t h, const char *text)
 {
@@ -30,26 +27,14 @@ static uint64_t hash(uint64_t h, const char *text)
 
 static const uint64_t HASH_OF_NOTHING = UINT64_C(1469598103934665603);
 
-/* A number for what the topics are now. */
-static unsigned number_of(const nj_kafka_target *target, const rd_kafka_topic_partition_list_t *list)
-{
-    char number[32];
-    uint64_t h = hash(HASH_OF_NOTHING, target->topic);
-    for (int i = 0; i < list->cnt; i++) {
-        snprintf(number, sizeof number, "/%d", (int)list->elems[i].partition);
-        h = hash(hash(h, list->elems[i].topic), number);
-    }
-    return (unsigned)(h ^ h >> 32);
-}
-
-/* Behind the topics, the supervisor of who holds the lock; nothing if it has none. */
+/* The supervisor of who holds the lock; nothing if it has none. */
 static void write_holder(int lock)
 {
     char text[32];
     int signal = 0;
     bool watched = !prctl(PR_GET_PDEATHSIG, &signal) && signal;
     int n = snprintf(text, sizeof text, "by %010ld\n", watched ? (long)getppid() : 0L);
-    if (pwrite(lock, text, (size_t)n, HOLDER_AT) != n)
+    if (pwrite(lock, text, (size_t)n, 0) != n)
         nj_log(NJ_LOG_DEBUG, "kafka: who has the slot is not kept: %s", strerror(errno));
 }
 
@@ -59,8 +44,7 @@ static bool wait_for_dead(int fd)
 {
     char text[32] = "";
     long holder = 0;
-    if (pread(fd, text, sizeof text - 1, HOLDER_AT) <= 0 || sscanf(text, "by %10ld", &holder) != 1)
-        return false;
+    if (pread(fd, text, sizeof text - 1, 0) <= 0 || sscanf(text, "by %10ld", &holder) != 1) return false;
     if (holder <= 0 || !kill((pid_t)holder, 0) || errno != ESRCH) return false;
     for (int waited = 0; waited < DYING_MS; waited += STEP_MS) {
         if (!flock(fd, LOCK_EX | LOCK_NB)) return true;
@@ -101,28 +85,6 @@ int nj_kafka_own_name(const char *of, char *name, size_t size)
     return lock;
 }
 
-static bool read_topics(int lock, unsigned *in_name, unsigned *shared)
-{
-    char text[64] = "";
-    return pread(lock, text, sizeof text - 1, 0) > 0 &&
-           sscanf(text, "topics %8x %8x\n", in_name, shared) == 2;
-}
-
-static void write_topics(int lock, unsigned in_name, unsigned shared)
-{
-    char text[64];
-    int n = snprintf(text, sizeof text, "topics %08x %08x\n", in_name, shared);
-    if (pwrite(lock, text, (size_t)n, 0) != n && ftruncate(lock, 0) == 0)
-        nj_log(NJ_LOG_DEBUG, "kafka: the name of the member is not kept: %s", strerror(errno));
-}
-
-void nj_kafka_member_has_all(int lock, const nj_kafka_target *target,
-                             const rd_kafka_topic_partition_list_t *now)
-{
-    unsigned in_name, shared, topics = number_of(target, now);
-    if (read_topics(lock, &in_name, &shared) && shared != topics) write_topics(lock, in_name, topics);
-}
-
 void nj_kafka_member_alive(int lock)
 {
     if (futimens(lock, NULL))
@@ -138,11 +100,9 @@ static int set(rd_kafka_conf_t *conf, const char *name, nj_error *err)
 }
 
 int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_kafka_target *target,
-                        const rd_kafka_topic_partition_list_t *now, int *lock, nj_error *err)
+                        int *lock, nj_error *err)
 {
-    char group[384] = "", own[384] = "", of[400], name[640], host[128] = "";
-    unsigned before, shared;
-    int slot;
+    char group[384] = "", own[384] = "", of[400], name[640];
     size_t n = sizeof group, m = sizeof own;
     const char *said = settings ? nj_settings_get(settings, "kafka", "group_instance") : NULL;
     *lock = -1;
@@ -150,30 +110,15 @@ int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_k
     if (said && !strcmp(said, "off")) return 0;
     if (said && *said && strcmp(said, "auto") != 0) return set(conf, said, err);
     if (rd_kafka_conf_get(conf, "group.id", group, &n) != RD_KAFKA_CONF_OK) return 0;
-    if (!now) { /* what it would be given cannot be checked */
-        nj_log(NJ_LOG_INFO,
-               "kafka: no broker said in time which topics there are: this member of group %s has no name, "
-               "and a start after a crash waits until its session ends",
-               group);
-        return 0;
-    }
     /* runs of other topics have slots of their own */
     snprintf(of, sizeof of, "%s-%08x", group, (unsigned)hash(HASH_OF_NOTHING, target->topic));
-    *lock = take_slot(of, &slot);
-    unsigned topics = number_of(target, now), in_name = topics;
-    if (*lock >= 0 && (gethostname(host, sizeof host - 1) || !host[0])) {
-        close(*lock);
-        *lock = -1;
-    }
+    *lock = nj_kafka_own_name(of, name, sizeof name);
     if (*lock < 0) {
         nj_log(NJ_LOG_INFO,
                "kafka: no lock for a member name of this host in the group %s: it joins without a name",
                group);
         return 0;
     }
-    if (read_topics(*lock, &before, &shared) && shared == topics) in_name = before;
-    write_topics(*lock, in_name, topics);
-    snprintf(name, sizeof name, "%s-%u-%s-%08x-%d", host, (unsigned)geteuid(), group, in_name, slot);
     nj_log(NJ_LOG_DEBUG, "kafka: member %s of group %s", name, group);
     return set(conf, name, err);
 }

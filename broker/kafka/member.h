@@ -11,17 +11,10 @@ int nj_kafka_own_name(const char *of, char *name, size_t size);
 
 /* Sets group.instance.id, as [kafka] group_instance says: "auto" (the default) is
  * HOST-USER-GROUP-TOPICS-SLOT, where SLOT is the least number that no other run of this user on this host
- * has, and TOPICS stands for partitions: a group gives a member that comes back what it had, and would not
- * look whether there is more, so a name that had less than there is now is not used again. "off" is none;
- * anything else is the name. One that the user set by librdkafka's own name stays. After nj_kafka_set_group.
- * now = the target's partitions (topics.h); with NULL (no broker answered) there is no name. *lock keeps the
- * slot until it is closed; -1 = there is nothing to keep. */
+ * has; "off" is none; anything else is the name. One that the user set by librdkafka's own name stays. After
+ * nj_kafka_set_group. *lock keeps the slot until it is closed; -1 = there is nothing to keep. */
 int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_kafka_target *target,
-                        const rd_kafka_topic_partition_list_t *now, int *lock, nj_error *err);
-
-/* The member has all partitions that there are now: its name is good for them, too. */
-void nj_kafka_member_has_all(int lock, const nj_kafka_target *target,
-                             const rd_kafka_topic_partition_list_t *now);
+                        int *lock, nj_error *err);
 
 /* Now and then during the run: folders such as /tmp are swept of files that were not touched for
  * days, and without this one the next run would take the same name. */

@@ -115,11 +115,13 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     bool joins = s->live && !s->whole_topic;
     int no_group = nj_kafka_set_group(conf, s->at.group, err);
     if (!no_group && joins) s->at_start = nj_kafka_topics_now(conf, &s->target, nj_patience_ms(ASK_MS));
-    if (no_group ||
-        (joins && nj_kafka_set_member(conf, s->settings, &s->target, s->at_start, &s->member_lock, err))) {
+    if (no_group || (joins && nj_kafka_set_member(conf, s->settings, &s->target, &s->member_lock, err))) {
         rd_kafka_conf_destroy(conf);
         return -1;
     }
+    size_t name_size = 0;
+    s->has_name =
+        rd_kafka_conf_get(conf, "group.instance.id", NULL, &name_size) == RD_KAFKA_CONF_OK && name_size > 1;
     nj_fetch_prepare(&s->fetch, conf, s->settings);
     s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!s->rk) {

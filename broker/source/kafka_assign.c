@@ -11,7 +11,6 @@
 #include "../base/debug.h"
 #include "../base/log.h"
 #include "../base/patience.h"
-#include "../kafka/member.h"
 #include "../kafka/topics.h"
 
 /* A single try may last so long: a stop must not wait for more. */
@@ -339,21 +338,6 @@ static void on_assign(kafka_source *s, list_t *list)
     s->last_ns = nj_now_ns();
 }
 
-/* A member that has everything finds it again under its name, also when topics came while it was there. */
-static void keep_name(kafka_source *s)
-{
-    nj_error ignored;
-    list_t *now = nj_kafka_topics(s->rk, &s->target, nj_patience_ms(TRY_MS), &ignored);
-    bool all = now != NULL;
-    for (int i = 0; now && i < now->cnt; i++) {
-        const nj_partition *p =
-            nj_partitions_find(&s->partitions, now->elems[i].topic, now->elems[i].partition);
-        all &= p && p->assigned;
-    }
-    if (all) nj_kafka_member_has_all(s->member_lock, &s->target, now);
-    if (now) rd_kafka_topic_partition_list_destroy(now);
-}
-
 /* A message that waits for room and is of a partition that went: who has the partition now reads it. */
 static void drop_kept(kafka_source *s, const rd_kafka_topic_partition_t *gone)
 {
@@ -401,7 +385,7 @@ void nj_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, list_t *list,
                failed ? rd_kafka_error_string(failed) : rd_kafka_err2str(e));
     if (failed) rd_kafka_error_destroy(failed);
     if (assign && s->n_begun) commit_places(s, list);
-    if (assign && list->cnt && s->member_lock >= 0) keep_name(s);
+    if (assign) nj_kafka_unowned_soon(s);
     nj_debug(NJ_DEBUG_KAFKA, "%s: %d partitions %s, %d held", s->display, list->cnt,
              assign ? "assigned" : "revoked", s->n_assigned);
 }

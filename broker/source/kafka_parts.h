@@ -31,6 +31,7 @@ typedef struct kafka_source {
     rd_kafka_topic_partition_list_t *at_start; /* what there was then; NULL = not known */
     int64_t alive_ns;                          /* when the file of the lock was last touched */
     int member_lock;                           /* keeps the name of a static member; -1 = none */
+    bool has_name;                             /* it is one */
     nj_positions at;
     char *display;
     nj_partitions partitions;
@@ -54,7 +55,12 @@ typedef struct kafka_source {
     int64_t others_next_ns, others_since_ns;     /* next look at them; since when nothing of them was read */
     int64_t others_at;                           /* offsets that the group had then, in all */
     bool others_said;
-    nj_skipped skipped; /* null and empty payloads */
+    struct {
+        int64_t next_ns;    /* when it is looked at; 0 = not at all */
+        int unknown, joins; /* looks without an answer, and times that it joined for their sake */
+        bool seen;          /* by the look before */
+    } unowned;              /* partitions without a member */
+    nj_skipped skipped;     /* null and empty payloads */
     int refusals;
     nj_error fatal;      /* text[0] set: the next call of next() ends with it */
     bool looked;         /* whether there is such a topic */
@@ -86,6 +92,12 @@ void nj_kafka_finish(nj_source *source);
 /* Of a run that is to end: are the partitions that other members have read to their ends, too? False: not
  * yet, or not known. For 120 s without progress it waits, then it reports them and is true. */
 bool nj_kafka_others_done(kafka_source *s, int64_t now);
+
+/* kafka_unowned.c */
+/* Partitions came or went, or it has just joined: are there some that no member has? */
+void nj_kafka_unowned_soon(kafka_source *s);
+/* Looks, when it is time, and joins the group again for them. */
+void nj_kafka_unowned_look(kafka_source *s, int64_t now);
 
 /* kafka_behind.c */
 /* Is it an error of what a broker keeps, which the next fetch meets again? */

@@ -392,6 +392,7 @@ static int is_finished(kafka_source *s)
 {
     int64_t now = nj_now_ns();
     check_contact(s, now);
+    nj_kafka_unowned_look(s, now);
     if (now < s->others_next_ns) return s->finished; /* it waits for others */
     bool over = s->at.until == NJ_UNTIL_END    ? all_reached(s)
                 : s->at.until == NJ_UNTIL_IDLE ? s->n_assigned && is_idle(s, now)

@@ -56,6 +56,12 @@ def wait_all(folders, n, seconds=180):
     return False
 
 
+def wait_for(true, seconds=90):
+    until = time.time() + seconds
+    while not true() and time.time() < until:
+        time.sleep(0.2)
+
+
 def end_all(name, runs):
     codes = [r.end() for r in runs]
     ok(
@@ -455,9 +461,16 @@ def anew(c):
     )
 
 
+def members_of(c, group):
+    """The names of the group's members, dead ones that it still waits for included."""
+    of = c.admin().describe_consumer_groups([group], request_timeout=20)
+    return sorted(m.group_instance_id for m in of[group].result().members)
+
+
 def partitions(c):
-    """Three, then six, then nine partitions while the run goes on, with kills of the run in between."""
-    topic, n = "s-parts", 3000
+    """Three, then six partitions while the run goes on, then nine while it is dead; a second member, and
+    twelve while that one is dead. Who comes back has its place, and the new partitions have a reader."""
+    topic, n = "s-parts", 1500
     c.make(topic, 3)
     args = live.command(c.bootstrap, topic, outputs=ONE)
     run = live.Run(args, "p-one")
@@ -466,25 +479,52 @@ def partitions(c):
     c.add_partitions(topic, 6)
     feed = live.Feed("night.tar", c.bootstrap, topic, 60, n - 500)
     time.sleep(15)
-    c.add_partitions(topic, 9)
-    time.sleep(2)
+    before = members_of(c, f"g-{topic}")
     run.send(signal.SIGKILL)
     run.process.wait()
+    c.add_partitions(topic, 9)
     size, since = live.size_of("p-one/out.ndjson"), time.time()
     run = live.Run(args, "p-one")
     back = live.first_new_row("p-one/out.ndjson", size, since, 90)
+    members = members_of(c, f"g-{topic}")
+    ok(members == before, "partitions: it came back under its name", (before, members))
     feed.code()
+    live.wait_rows("p-one/out.ndjson", n, 90)
     live.Feed("night.tar", c.bootstrap, topic, None, 600).code()  # over all nine
     n += 600
+    since = time.time()
     live.wait_rows("p-one/out.ndjson", n, 90)
+    all_back = time.time() - since
     time.sleep(2)
     ok(
         live.lines_of("p-one/out.ndjson") == n,
         "partitions: all are read, each alert once",
         live.lines_of("p-one/out.ndjson"),
     )
-    end_all("partitions", [run])
-    figure("partitions", alerts=n, first_new_row_after_kill_s=back and round(back, 2))
+    two = live.Run(args, "p-two")
+    live.Feed("night.tar", c.bootstrap, topic, 100, 1000).code()
+    n += 1000
+    rows = lambda: live.lines_of("p-one/out.ndjson") + live.lines_of("p-two/out.ndjson")
+    wait_for(lambda: rows() >= n)
+    before = members_of(c, f"g-{topic}")
+    two.send(signal.SIGKILL)
+    two.process.wait()
+    c.add_partitions(topic, 12)
+    two = live.Run(args, "p-two")
+    live.Feed("night.tar", c.bootstrap, topic, 100, 600).code()
+    n += 600
+    wait_for(lambda: rows() >= n)
+    time.sleep(2)
+    members = members_of(c, f"g-{topic}")
+    ok(members == before, "partitions: the second came back under its name", (before, members))
+    ok(rows() == n, "partitions: two members have read all, each alert once", (rows(), n))
+    end_all("partitions", [run, two])
+    figure(
+        "partitions",
+        alerts=n,
+        first_new_row_after_kill_s=back and round(back, 2),
+        last_row_after_feed_s=round(all_back, 2),
+    )
     c.delete(topic)
 
 
@@ -526,6 +566,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--only", default=",".join(PARTS))
     p.add_argument("--freeze", type=float, default=90)
+    p.add_argument("--brokers", type=int, default=3)
     p.add_argument("--out")
     p.add_argument("--keep", help="a folder for all that was written")
     opts = p.parse_args()
@@ -538,7 +579,7 @@ def main():
         try:
             wanted = opts.only.split(",")
             if wanted != ["links"]:
-                c = Cluster("kafka")
+                c = Cluster("kafka", opts.brokers)
             for name in wanted:
                 try:
                     globals()[name](c)
