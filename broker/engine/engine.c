@@ -2,11 +2,15 @@
  * a run would run. */
 #include "engine.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/file.h"
+#include "../graph/services.h"
 #include "../image/opener.h"
 
 /* ---- what threads share ---------------------------------------------------------------------- */
@@ -57,6 +61,27 @@ int nj_engine_choose(nj_engine *e, const char *select, nj_error *err)
 int nj_engine_open(nj_engine *e, const char *select, nj_error *err)
 {
     return nj_instances_open(&e->instances, select, err);
+}
+
+int nj_engine_remember(const nj_engine *e, nj_error *err)
+{
+    const char *set = nj_settings_get(e->settings, "models", "checked"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    char folder[4096] = "";
+    int n = 0;
+    if (set && !strcmp(set, "off"))
+        n = 0;
+    else if (set && *set)
+        n = snprintf(folder, sizeof folder, "%s", set);
+    else if (cache && *cache)
+        n = snprintf(folder, sizeof folder, "%s/nightjar/models", cache);
+    else if (home && *home)
+        n = snprintf(folder, sizeof folder, "%s/.cache/nightjar/models", home);
+    if (n >= (int)sizeof folder) return nj_fail(err, "[models] checked: the path is too long");
+    if (set && n && access(folder, W_OK) && mkdir(folder, 0700)) /* asked for: not left out without a word */
+        return nj_fail(err, "[models] checked = %.300s: it cannot be written: %s", folder, strerror(errno));
+    nj_services_remember(folder);
+    return 0;
 }
 
 void nj_engine_close(nj_engine *e)

@@ -27,6 +27,9 @@ int nj_engine_load(nj_engine *engine, nj_settings *settings, const char *const *
                    nj_error *err);
 int nj_engine_choose(nj_engine *engine, const char *select, nj_error *err);
 int nj_engine_open(nj_engine *engine, const char *select, nj_error *err);
+/* Golden rows of models that were right once are not computed at each start ([models] checked). For runs:
+ * whoever looks at a model for its own sake computes them. */
+int nj_engine_remember(const nj_engine *e, nj_error *err);
 void nj_engine_close(nj_engine *engine);
 /* Before any of them, with a guard: a child loads, opens and calls what comes from shared objects. -1 with
  * err: one of them crashed, or did not return. */

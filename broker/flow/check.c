@@ -42,7 +42,7 @@ static int check_surveys(const run *r, const nj_setting *t, nj_error *err)
 
 int nj_flow_check_settings(run *r, nj_error *err)
 {
-    static const char *const path[] = { "path" };
+    static const char *const model_keys[] = { "path", "checked" }; /* catalogs have the first alone */
     nj_settings *s = r->options->settings;
     if (nj_source_check(s, err)) return -1; /* before a source fails: a wrong key is no fault of a source */
     for (size_t i = 0; i < s->n; i++) {
@@ -55,7 +55,10 @@ int nj_flow_check_settings(run *r, nj_error *err)
             rc = check_topic(r, t, err);
             t->used = 1;
         } else if (!strcmp(t->section, "models") || !strcmp(t->section, "catalogs")) {
-            rc = strcmp(t->key, "path") ? nj_settings_no_key(t, path, 1, err) : 0;
+            const size_t keys = *t->section == 'm' ? 2 : 1;
+            size_t k = 0;
+            while (k < keys && strcmp(t->key, model_keys[k]) != 0) k++;
+            rc = k == keys ? nj_settings_no_key(t, model_keys, keys, err) : 0;
         } else {
             const char *known[64];
             size_t n = 0, k = 0;

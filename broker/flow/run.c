@@ -124,6 +124,7 @@ static int set_up_modules(run *r, nj_error *err)
     if (!(r->watch = nj_watch_start(&watch)))
         nj_log(NJ_LOG_WARN, "no thread to watch for calls that do not return");
     if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
+    if (nj_engine_remember(&r->engine, err)) return -1;
     if (nj_engine_choose(&r->engine, o->select, err)) return -1;
     nj_decoder_waits(r->engine.decoder, stopped, r);
     nj_waits_set(r->conf.sink_retry_s, stopped, r);

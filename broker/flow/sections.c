@@ -14,6 +14,9 @@
 static const nj_param models[] = {
     { "path", NJ_STR, "", 0, 0, 0, "1",
       "folders of models, ':' between them; each model is a folder of its own" },
+    { "checked", NJ_STR, "", 0, 0, 0, "1",
+      "where a run keeps which golden rows were right, for a week and the same program, processor and bytes; "
+      "empty: ~/.cache/nightjar/models; off: each start computes them" },
     { 0 }
 };
 static const nj_param catalogs[] = {

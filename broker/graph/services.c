@@ -13,6 +13,7 @@ typedef struct service {
 const void *nj_sky_service(uint32_t version);
 const void *nj_model_service_find(uint32_t version);
 const void *nj_region_service(uint32_t version);
+void nj_model_checks_in(const char *folder);
 
 static const service services[] = {
     { "sky", nj_sky_service },
@@ -26,4 +27,9 @@ const void *nj_service(const char *name, uint32_t version)
     for (const service *s = services; s->name; s++)
         if (!strcmp(s->name, name)) return s->find(version);
     return NULL;
+}
+
+void nj_services_remember(const char *folder)
+{
+    nj_model_checks_in(folder);
 }

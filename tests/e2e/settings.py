@@ -124,6 +124,11 @@ def where_it_is_said():
     refused("a wrong section", ["did you mean [run]?"], "-D", "runn.batch_rows=4")
     refused("a wrong section of an output", ["did you mean [sink.fits]?"], "-D", "sink.fitz.x=4")
     refused("a wrong key of [models]", ["did you mean 'path'?"], "-D", "models.pathh=x")
+    refused("a wrong key of [models], the second", ["did you mean 'checked'?"], "-D", "models.cheked=x")
+    refused("`checked` is no key of [catalogs]", ["no key 'checked'"], "-D", "catalogs.checked=x")
+    refused(
+        "[models] checked that cannot be written", ["[models] checked"], "-D", "models.checked=/dev/null/x"
+    )
     refused("a wrong key of a topic", ["did you mean 'where'?"], "-D", "topic.mine.were=rb > 0.5")
     refused("a wrong name of an instance", ["[a-z][a-z0-9_]*"], "-D", "module.Big One.kind=roid")
     refused("default = maybe", ["must be 0 or 1"], "-D", "module.roid.default=maybe")
@@ -229,9 +234,28 @@ def what_is_off():
     ok(r.returncode == 0, "left out, the others run", r.stderr)
 
 
+def what_was_checked():
+    """Golden rows that were right are not computed again; what says so is -v."""
+    said = "golden rows were computed before"
+    toy = ("-D", f"models.path={ROOT}/data/models", "-D", "module.kilonova.model=toy_kilonova")
+    args = ("-v", *toy, "-m", "kilonova", "--limit", "1")
+    home = {"XDG_CACHE_HOME": os.path.join(os.getcwd(), "home")}
+    first, second = run(*args, env=home), run(*args, env=home)
+    ok(first.returncode == 0 and said not in first.stderr, "the first run computes golden rows", first.stderr)
+    ok(second.returncode == 0 and said in second.stderr, "the second one does not", second.stderr)
+    notes = os.listdir("home/nightjar/models")
+    ok(len(notes) == 1, "one note, below $XDG_CACHE_HOME", notes)
+    off = run(*args, "-D", "models.checked=off", env=home)
+    ok(off.returncode == 0 and said not in off.stderr, "checked = off: each run computes them", off.stderr)
+    for _ in range(2):
+        here = run(*args, "-D", "models.checked=notes", env=home)
+    ok(said in here.stderr and len(os.listdir("notes")) == 1, "a folder of one's own", here.stderr)
+
+
 if __name__ == "__main__":
     with Folder():
         unlike_any()
+        what_was_checked()
         modules()
         where_it_is_said()
         other_names()

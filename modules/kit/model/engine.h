@@ -25,6 +25,8 @@ struct nj_model {
     nj_pool file; /* the tables of model.onnx; a forest gives them back once it is built */
     nj_onnx onnx;
     json_t *manifest;
+    const void *manifest_bytes; /* manifest.json; the host's */
+    size_t n_manifest;
     const void *bytes; /* model.onnx; the host's */
     size_t n_bytes;
 };

@@ -42,6 +42,8 @@ static int read_manifest(nj_model *model, const nj_host *host, nj_model_error *e
         if (absent) err->status = NJ_ENO_MODEL;
         return -1;
     }
+    model->manifest_bytes = bytes;
+    model->n_manifest = n;
     model->manifest = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why);
     if (!model->manifest) return nj_model_fail(err, "%s:%d: %s", path, why.line, why.text);
     if (!json_is_object(model->manifest)) return nj_model_fail(err, "%s: not an object", path);
@@ -245,10 +247,10 @@ static uint64_t golden_elements(const nj_golden *g, const nj_model_port *port)
     return n > most || n * steps > most ? 0 : n * steps;
 }
 
-static void *room(nj_model *model, const nj_golden *g, const nj_model_port *port)
+static void *room(nj_golden *g, const nj_model_port *port)
 {
     uint64_t n = golden_elements(g, port);
-    return n ? nj_pool_alloc(&model->pool, n, 4) : NULL;
+    return n ? nj_pool_alloc(&g->pool, n, 4) : NULL;
 }
 
 /* All inputs share one number of steps. */
@@ -283,7 +285,7 @@ static int golden_tensor(nj_model *model, nj_golden *g, const json_t *item, cons
     uint64_t bytes_wanted = 4 * golden_elements(g, port);
     if (offset < 0 || (uint64_t)offset > n || bytes_wanted < 4 || bytes_wanted > n - (uint64_t)offset)
         return nj_model_fail(err, "%s: '%s' does not lie in the file", path, name);
-    void *data = room(model, g, port);
+    void *data = room(g, port);
     if (!data) return nj_model_fail(err, "out of memory");
     memcpy(data, bytes + offset, bytes_wanted);
     if (!output) g->input[at] = data;
@@ -353,7 +355,7 @@ static int golden_csv(nj_model *model, nj_golden *g, const char *bytes, size_t n
 {
     if (model->info.n_inputs != 1 || model->info.input[0].type != NJ_F32 || model->info.input[0].has_steps)
         return nj_model_fail(err, "%s: a table of golden rows needs one float32 input without steps", path);
-    if (!(g->input[0] = room(model, g, &model->info.input[0]))) return nj_model_fail(err, "out of memory");
+    if (!(g->input[0] = room(g, &model->info.input[0]))) return nj_model_fail(err, "out of memory");
     const char *at = bytes, *end = bytes + n;
     uint32_t row = 0;
     for (int header = 1; at < end; header = 0) {
@@ -367,25 +369,27 @@ static int golden_csv(nj_model *model, nj_golden *g, const char *bytes, size_t n
                             : nj_model_fail(err, "%s: %u rows, the manifest says %u", path, row, g->n_rows);
 }
 
-int nj_folder_golden(nj_model *model, const nj_host *host, nj_golden *g, nj_model_error *err)
+int nj_folder_golden_find(nj_model *model, const nj_host *host, nj_golden *g, nj_model_error *err)
 {
     const json_t *entry = json_object_get(model->manifest, "golden");
-    const char *file = text_of(entry, "file");
     int64_t rows = json_integer_value(json_object_get(entry, "rows"));
-    const void *bytes = NULL;
-    size_t n = 0;
-    char path[1024];
     *g = (nj_golden){ .n_rows = (uint32_t)rows,
                       .tolerance = json_number_value(json_object_get(entry, "tolerance_abs")) };
     if (rows < 1 || rows > 65536 || !(g->tolerance > 0))
         return nj_model_fail(
             err, "%s/manifest.json: golden.rows (1 to 65536) and golden.tolerance_abs (> 0) are needed",
             model->info.folder);
-    if (get_file(model, host, file, &bytes, &n, path, NULL, err)) return -1;
-    g->input = nj_pool_alloc(&model->pool, model->info.n_inputs, sizeof *g->input);
-    g->output = nj_pool_alloc(&model->pool, (size_t)rows * model->info.width, sizeof *g->output);
+    return get_file(model, host, text_of(entry, "file"), &g->bytes, &g->n_bytes, g->path, NULL, err);
+}
+
+int nj_folder_golden_read(nj_model *model, nj_golden *g, nj_model_error *err)
+{
+    const json_t *entry = json_object_get(model->manifest, "golden");
+    g->input = nj_pool_alloc(&g->pool, model->info.n_inputs, sizeof *g->input);
+    g->output = nj_pool_alloc(&g->pool, (size_t)g->n_rows * model->info.width, sizeof *g->output);
     if (!g->input || !g->output) return nj_model_fail(err, "out of memory");
-    size_t len = strlen(file);
-    return len > 4 && !strcmp(file + len - 4, ".csv") ? golden_csv(model, g, bytes, n, path, err)
-                                                      : golden_bin(model, g, entry, bytes, n, path, err);
+    size_t len = strlen(g->path);
+    return len > 4 && !strcmp(g->path + len - 4, ".csv")
+               ? golden_csv(model, g, g->bytes, g->n_bytes, g->path, err)
+               : golden_bin(model, g, entry, g->bytes, g->n_bytes, g->path, err);
 }

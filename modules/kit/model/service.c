@@ -3,10 +3,12 @@
 #include "service.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "checked.h"
 #include "engine.h"
 #include "folder.h"
 
@@ -70,46 +72,82 @@ static int predict(const nj_model *model, nj_model_thread *thread, const nj_mode
 
 /* --- opening --- */
 
-static int check_golden(nj_model *model, const nj_host *host, nj_model_error *err)
+static int golden_makes_sense(const nj_model *model, const nj_golden *g, nj_model_error *err)
 {
-    nj_golden g;
-    if (nj_folder_golden(model, host, &g, err)) return -1;
-    double *out = nj_pool_alloc(&model->pool, (size_t)g.n_rows * model->info.width, sizeof *out);
-    nj_model_thread *thread = out ? thread_open(model, g.n_rows, g.n_steps) : NULL;
+    double largest = 0;
+    size_t finite = 0;
+    for (size_t i = 0; i < (size_t)g->n_rows * model->info.width; i++)
+        if (isfinite(g->output[i])) finite++, largest = fmax(largest, fabs(g->output[i]));
+    if (!finite)
+        return nj_model_fail(err, "%s: none of its golden outputs is a number: they check nothing",
+                             model->info.folder);
+    if (g->tolerance >= (largest > 0 ? largest : 1))
+        return nj_model_fail(err,
+                             "%s: golden.tolerance_abs = %g is no less than the largest golden output, %g: a "
+                             "model that answers 0 would pass",
+                             model->info.folder, g->tolerance, largest);
+    return 0;
+}
+
+static int compute_golden(nj_model *model, nj_golden *g, nj_model_error *err)
+{
+    if (nj_folder_golden_read(model, g, err)) return -1;
+    double *out = nj_pool_alloc(&g->pool, (size_t)g->n_rows * model->info.width, sizeof *out);
+    nj_model_thread *thread = out ? thread_open(model, g->n_rows, g->n_steps) : NULL;
     if (!thread) return nj_model_fail(err, "%s: out of memory for its golden rows", model->info.folder);
     nj_model_call call = {
-        .n_rows = g.n_rows, .n_steps = g.n_steps, .input = (const void *const *)g.input, .out = out
+        .n_rows = g->n_rows, .n_steps = g->n_steps, .input = (const void *const *)g->input, .out = out
     };
     int rc = predict(model, thread, &call);
     thread_close(thread);
     if (rc != NJ_OK)
         return nj_model_fail(err, "%s: its golden rows cannot be computed (engine %s)", model->info.folder,
                              model->info.engine);
-    double most = 0, largest = 0;
-    size_t finite = 0;
-    for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++)
-        if (isfinite(g.output[i])) finite++, largest = fmax(largest, fabs(g.output[i]));
-    if (!finite)
-        return nj_model_fail(err, "%s: none of its golden outputs is a number: they check nothing",
-                             model->info.folder);
-    if (g.tolerance >= (largest > 0 ? largest : 1))
-        return nj_model_fail(err,
-                             "%s: golden.tolerance_abs = %g is no less than the largest golden output, %g: a "
-                             "model that answers 0 would pass",
-                             model->info.folder, g.tolerance, largest);
-    for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++) {
-        double d = isnan(out[i]) && isnan(g.output[i]) ? 0 : fabs(out[i] - g.output[i]);
-        if (!(d <= g.tolerance))
+    if (golden_makes_sense(model, g, err)) return -1;
+    double most = 0;
+    for (size_t i = 0; i < (size_t)g->n_rows * model->info.width; i++) {
+        double d = isnan(out[i]) && isnan(g->output[i]) ? 0 : fabs(out[i] - g->output[i]);
+        if (!(d <= g->tolerance))
             return nj_model_fail(err,
                                  "%s: golden row %zu gives %.9g, expected %.9g (tolerance %g, engine %s)",
-                                 model->info.folder, i / model->info.width, out[i], g.output[i], g.tolerance,
-                                 model->info.engine);
+                                 model->info.folder, i / model->info.width, out[i], g->output[i],
+                                 g->tolerance, model->info.engine);
         most = d > most ? d : most;
     }
-    model->info.golden_rows = g.n_rows;
     model->info.golden_difference = most;
-    model->info.golden_tolerance = g.tolerance;
     return 0;
+}
+
+__attribute__((format(printf, 2, 3))) static void say(const nj_host *host, const char *format, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    if (host->log) host->log(host->opaque, 3, "%s", text);
+}
+
+/* Rows that were right once are not computed again while nothing has changed that they depend on. */
+static int check_golden(nj_model *model, const nj_host *host, const nj_model_options *o, nj_model_error *err)
+{
+    nj_golden g;
+    nj_checked known;
+    if (nj_folder_golden_find(model, host, &g, err)) return -1;
+    model->info.golden_rows = g.n_rows;
+    model->info.golden_tolerance = g.tolerance;
+    nj_checked_key(&known, &model->info, o, model->manifest_bytes, model->n_manifest, g.bytes, g.n_bytes);
+    if (nj_checked_find(&known, &model->info.golden_difference)) {
+        say(host, "model %s: its %u golden rows were computed before, within %.3g", model->info.folder,
+            g.n_rows, model->info.golden_difference);
+        return 0;
+    }
+    int rc = compute_golden(model, &g, err);
+    nj_pool_free(&g.pool);
+    const char *why = rc ? NULL : nj_checked_keep(&known, model->info.golden_difference);
+    if (why)
+        say(host, "model %s: that its golden rows are right cannot be kept: %s", model->info.folder, why);
+    return rc;
 }
 
 static int is_one_of(const char *word, const char *const *list)
@@ -167,7 +205,7 @@ static int try_open(const nj_host *host, const char *folder, const nj_model_opti
     if (options) memcpy(&o, options, options->size && options->size < sizeof o ? options->size : sizeof o);
     nj_model *model = calloc(1, sizeof *model);
     if (model && !check_options(&o, &err) && !nj_folder_read(model, host, folder, &err) &&
-        !choose_engine(model, &o, &err) && (o.unchecked || !check_golden(model, host, &err))) {
+        !choose_engine(model, &o, &err) && (o.unchecked || !check_golden(model, host, &o, &err))) {
         if (host->log && !strncmp(model->info.engine, "ort", 3))
             host->log(host->opaque, 2, "model %s: ONNX Runtime %s on %s", folder, model->info.engine + 4,
                       model->info.device);
