@@ -254,13 +254,19 @@ def refused():
     of("[run] is not read here", "account = account.ini")
 
 
-with tarfile.open(f"{ROOT}/data/sample.tar.gz") as tar:
-    alerts = [tar.extractfile(m).read() for m in tar.getmembers()[:7]]
-with Folder(), MockBroker(1) as kafka:
-    kafka.topic("alerts")
-    a_stream(kafka, alerts)
-    the_next_run(kafka, alerts)
-    trouble(kafka, alerts)
-    files(alerts)
-    refused()
-done()
+def sample(n):
+    """Packets of alerts."""
+    with tarfile.open(f"{ROOT}/data/sample.tar.gz") as tar:
+        return [tar.extractfile(m).read() for m in tar.getmembers()[:n]]
+
+
+if __name__ == "__main__":
+    alerts = sample(7)
+    with Folder(), MockBroker(1) as kafka:
+        kafka.topic("alerts")
+        a_stream(kafka, alerts)
+        the_next_run(kafka, alerts)
+        trouble(kafka, alerts)
+        files(alerts)
+        refused()
+    done()

@@ -50,19 +50,31 @@ def is_row(row, want, name):
 
 
 def check(name, packet, want, *args, topic=None, server=None):
-    """Through a file, and through the embedded Kafka."""
+    """Through a file, and through a Kafka."""
     write("p.json", packet)
-    r, got = run("p.json", *args)
-    ok(r.returncode == 0, f"{name}: a file is read", r.stderr)
-    ok(len(got) == 1, f"{name}: one row", (got, r.stderr))
-    is_row(got[0] if got else {}, want, name)
-    topic = topic or "any_json"
-    server.topic(topic)
-    server.send(topic, [(json.dumps(packet).encode(), None, [])])
-    source = f"kafka://{server.server}/{topic}?group=g-{topic}&from=earliest&until=end"
-    r, again = run(source, *args, out="kafka.ndjson")
-    ok(r.returncode == 0, f"{name}: from a topic", r.stderr)
-    ok(again == got, f"{name}: the same row from the topic", (again, got))
+    through(name, "p.json", want, args, topic or "any_json", server)
+
+
+def through(name, file, want, args, topic, server):
+    """The same row of a file and of a topic; of a real Kafka the topic alone: the file has its turn there."""
+    got = None
+    if not getattr(server, "is_real", False):
+        r, got = run(file, *args)
+        ok(r.returncode == 0, f"{name}: a file is read", r.stderr)
+        ok(len(got) == 1, f"{name}: one row", (got, r.stderr))
+        is_row(got[0] if got else {}, want, name)
+    if server:
+        with open(file, "rb") as f:
+            packet = f.read()
+        server.topic(topic)
+        server.send(topic, [(packet, None, [])])
+        source = f"kafka://{server.server}/{topic}?group=g-{topic}&from=earliest&until=end"
+        r, again = run(source, *args, out="kafka.ndjson")
+        ok(r.returncode == 0, f"{name}: from a topic", r.stderr)
+        if got is None:
+            is_row(again[0] if again else {}, want, name + ", from Kafka")
+        else:
+            ok(again == got, f"{name}: the same row from the topic", (again, got))
 
 
 def lasair(server):
@@ -371,15 +383,7 @@ def avro(name, record, packet, want, args, topic, server):
     fastavro.writer(out, {**type_of(packet, record.split(".")[-1]), "name": record}, [packet])
     with open("p.avro", "wb") as f:
         f.write(out.getvalue())
-    r, got = run("p.avro", *args)
-    ok(r.returncode == 0, f"{name}: a file is read", r.stderr)
-    is_row(got[0] if got else {}, want, name)
-    if server:
-        server.topic(topic)
-        server.send(topic, [(out.getvalue(), None, [])])
-        source = f"kafka://{server.server}/{topic}?group=g-{topic}&from=earliest&until=end"
-        r, again = run(source, *args, out="kafka.ndjson")
-        ok(again == got, f"{name}: the same row from the topic", (again, got, r.stderr))
+    through(name, "p.avro", want, args, topic, server)
 
 
 def transfer(server):
@@ -544,15 +548,16 @@ def keys():
         ok(word in r.stderr, f"keys: the end says '{word}'", r.stderr)
 
 
-with Folder(), MockBroker(partitions=1) as mock:
-    lasair(mock)
-    pitt_google(mock)
-    hopskotch(mock)
-    notices(mock)
-    babamul(mock)
-    transfer(mock)
-    new_version(mock)
-    roman()
-    strictness()
-    keys()
-done()
+if __name__ == "__main__":
+    with Folder(), MockBroker(partitions=1) as mock:
+        lasair(mock)
+        pitt_google(mock)
+        hopskotch(mock)
+        notices(mock)
+        babamul(mock)
+        transfer(mock)
+        new_version(mock)
+        roman()
+        strictness()
+        keys()
+    done()
