@@ -8,7 +8,8 @@ work=$(mktemp -d) err=$work/out && trap 'rm -rf "$work"' EXIT
 . tests/e2e/tap.sh
 with() { # IMPORT: a Python that has it
   for p in ${NIGHTJAR_PYTHON:-} build/python/bin/python python3 /usr/bin/python3; do
-    "$p" -c "import numpy, $1" 2>/dev/null && echo "$p" && return
+    "$p" -c "from importlib.util import find_spec as f; exit(not (f('numpy') and f('$1')))" 2>/dev/null &&
+      echo "$p" && return
   done
   return 1
 }

@@ -1,7 +1,7 @@
 """tap.py - what the end-to-end tests share: TAP lines, a folder that goes away, running nightjar. Not a
 test."""
 
-import json, os, shutil, subprocess, sys, tempfile
+import importlib.util, json, os, shutil, subprocess, sys, tempfile
 
 # Tests of the same names stand in this folder: packages that import Python's own shall find those.
 _folder = [p for p in sys.path if os.path.realpath(p or ".") == os.path.dirname(os.path.realpath(__file__))]
@@ -42,12 +42,8 @@ def done():
 def needs(*packages):
     """Continues with a Python that has these packages (tests/python finds or makes one), or skips the whole
     file."""
-    try:
-        for p in packages:
-            __import__(p)
+    if all(importlib.util.find_spec(p) for p in packages):
         return
-    except ImportError:
-        pass
     if not os.environ.get("NIGHTJAR_NEEDS"):
         found = subprocess.run(
             [os.path.join(ROOT, "tests", "python"), *packages], capture_output=True, text=True
