@@ -64,16 +64,24 @@ def shred(v, t, nullable, r, d, depth, path, to):
         to[path].append((r, d, text(v, t)))
 
 
+shredded = {}  # a table is written in many ways, and its entries are the same each time
+
+
+def entries_of(table):
+    if id(table) not in shredded:
+        to = {leaf: [] for f in table.schema for leaf in leaves(f.type, f.name)}
+        for row in table.to_pylist():
+            for f in table.schema:
+                shred(row[f.name], f.type, f.nullable, 0, 0, 0, f.name, to)
+        lines = [f"leaf {leaf}\n" + "".join("%d %d %s\n" % e for e in to[leaf]) for leaf in to]
+        shredded[id(table)] = table, "".join(lines)  # with the table: its id stays its own
+    return shredded[id(table)][1]
+
+
 def write(name, table, **options):
     pq.write_table(table, f"{out}/{name}.parquet", **options)
-    to = {leaf: [] for f in table.schema for leaf in leaves(f.type, f.name)}
-    for row in table.to_pylist():
-        for f in table.schema:
-            shred(row[f.name], f.type, f.nullable, 0, 0, 0, f.name, to)
     with open(f"{out}/{name}.txt", "w") as file:
-        for leaf, entries in to.items():
-            file.write(f"leaf {leaf}\n")
-            file.writelines("%d %d %s\n" % e for e in entries)
+        file.write(entries_of(table))
 
 
 def maybe(f, p=0.2):
