@@ -354,7 +354,9 @@ def inline(names):
             if words[0] not in known:
                 bad.append(f"{name}: nightjar {command}: no such command")
                 continue
-            help_text = helps.setdefault(words[0], nightjar(words[0], "--help").stdout + known[words[0]])
+            if words[0] not in helps:
+                helps[words[0]] = nightjar(words[0], "--help").stdout + known[words[0]]
+            help_text = helps[words[0]]
             for w in words[1:]:
                 if re.match(r"--?[a-z]", w) and not re.search(
                     r"(?<![\w-])" + re.escape(w.split("=")[0]) + r"(?![\w-])", help_text
