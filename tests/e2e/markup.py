@@ -2,13 +2,13 @@
 """Text from packets, file names and reports is text on every page: hostile ones, opened in a real browser,
 run no script."""
 
-import glob, html.parser, io, json, os, shutil, subprocess, tarfile, tempfile, xml.dom.minidom
+import contextlib, glob, html.parser, io, json, os, shutil, tarfile, xml.dom.minidom
+from browser import PROGRAM, Browser
 from tap import ROOT, Folder, done, needs, nightjar, ok, skip
 
 needs("fastavro")
 import fastavro
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SET = "document.title=`PWNED`"
 HOSTILE = [
     f"<img src=x onerror={SET}>",
@@ -55,30 +55,12 @@ class Look(html.parser.HTMLParser):
             self.found.append(("script", data))
 
 
-def browse(page):
-    with tempfile.TemporaryDirectory() as profile:
-        return subprocess.run(
-            [
-                BROWSER,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--allow-file-access-from-files",
-                "--user-data-dir=" + profile,
-                "--dump-dom",
-                "file://" + os.path.abspath(page).replace("%", "%25").replace("#", "%23").replace("?", "%3F"),
-            ],
-            capture_output=True,
-            timeout=120,
-        ).stdout.decode("utf-8", "replace")
-
-
 def safe(page, what):
     text = open(page, encoding="utf-8").read()  # valid UTF-8, too
     look = Look(text)
     ok(not look.found, f"{what}: nothing in the page would run", look.found[:3])
-    if BROWSER:
-        dom = browse(page)
+    if browser:
+        dom = browser.dom(page)
         ok("<title>PWNED" not in dom, f"{what}: nothing ran in the browser", dom[:300])
         ok(not Look(dom).found and "<body" in dom, f"{what}: as the browser read it", Look(dom).found[:3])
     else:
@@ -110,7 +92,7 @@ def hostless_pages():
     ok(len(pages) == len(HOSTILE) + 1, "a page for each alert and the index", (len(pages), r.stderr))
     text = safe("pages/index.html", "hostless index")
     ok("&lt;img src=x onerror=" in text, "the name is there, as text")
-    for page in pages[:: 1 if not BROWSER else 4]:
+    for page in pages[:: 1 if not browser else 4]:
         safe(page, "hostless page " + os.path.basename(page))
     ok(not [x for x in glob.glob("pages/**", recursive=True) if "passwd" in x], "no id makes a path")
     # the name of the source is the title
@@ -206,8 +188,8 @@ def profiles():
     text = open("flame.svg", encoding="utf-8").read()
     xml.dom.minidom.parseString(text)  # well-formed
     ok(not Look(text).found, "flame graph: nothing in it would run", Look(text).found[:3])
-    if BROWSER:
-        dom = browse("flame.svg")
+    if browser:
+        dom = browser.dom("flame.svg")
         ok(
             "<title>PWNED" not in dom and not Look(dom).found,
             "flame graph: nothing ran in the browser",
@@ -216,7 +198,7 @@ def profiles():
 
 
 ALL = ["--all"]
-with Folder():
+with Folder(), Browser() if PROGRAM else contextlib.nullcontext() as browser:
     hostless_pages()
     reports()
     profiles()

@@ -2,10 +2,10 @@
 """The page of `nightjar profile --html` in a real browser: desktop and phone, dark and light; it has no
 script to begin with."""
 
-import json, os, re, shutil, subprocess, tempfile
+import json, os, re
+from browser import PROGRAM, Browser
 from tap import ROOT, SANITIZED, Folder, done, nightjar, ok, skip
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = (
     "desktop: nothing scrolls sideways but source and flame graph in their boxes",
     "phone: the page fits, wide tables scroll in their own boxes",
@@ -35,27 +35,7 @@ parent.document.title = 'PROBE' + JSON.stringify(found);
 </script>"""
 
 
-def browse(page, *options):
-    with tempfile.TemporaryDirectory() as profile:
-        r = subprocess.run(
-            [
-                BROWSER,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--user-data-dir=" + profile,
-                *options,
-                "--dump-dom",
-                "file://" + os.path.abspath(page),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-    return r.stdout
-
-
-def probe(width, *options):
+def probe(browser, width, dark=False):
     """A window may not be as narrow as a phone: the page stands in a frame of that width."""
     text = open("page.html", encoding="utf-8").read().replace("</body>", PROBE + "</body>")
     inner = text.replace("&", "&amp;").replace('"', "&quot;")
@@ -63,9 +43,8 @@ def probe(width, *options):
         '<!doctype html><html style="color-scheme:light dark"><body style="margin:0"><iframe'
         f' style="border:0;width:{width}px;height:3000px" srcdoc="{inner}"></iframe></body></html>'
     )
-    found = re.search(
-        r"<title>PROBE(\{.*?\})</title>", browse("probe.html", "--window-size=1400,3000", *options)
-    )
+    dom = browser.dom("probe.html", size=(1400, 3000), dark=dark)
+    found = re.search(r"<title>PROBE(\{.*?\})</title>", dom)
     return (
         json.loads(found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
         if found
@@ -77,7 +56,7 @@ def light(colour):
     return sum(int(x) for x in re.findall(r"\d+", colour)[:3]) / 3
 
 
-def main():
+def main(browser):
     r = nightjar(
         "profile",
         "features",
@@ -90,13 +69,13 @@ def main():
         *("--energy", "-D", "energy.source=tdp", "-D", "energy.cpu_model=AMD EPYC 7702"),
         *("--run-seconds", 0.05, "--foreign", 100),
         "--seconds",
-        4,
+        60,
         "--html",
         "page.html",
     )
     if not os.path.exists("page.html"):
         return ok(False, NAMES[0], r.stdout + r.stderr)
-    d, p, k = probe(1280), probe(390), probe(1280, "--blink-settings=preferredColorScheme=0")
+    d, p, k = probe(browser, 1280), probe(browser, 390), probe(browser, 1280, dark=True)
     if not d or not p or not k:
         for name in NAMES:
             skip(name, "the browser does not run here")
@@ -134,10 +113,10 @@ def main():
     )
 
 
-if SANITIZED or not BROWSER:
+if SANITIZED or not PROGRAM:
     for name in NAMES:
         skip(name, "a sanitized host times its sanitizer" if SANITIZED else "no chromium here")
 else:
-    with Folder():
-        main()
+    with Folder(), Browser() as browser:
+        main(browser)
 done()

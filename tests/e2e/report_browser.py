@@ -2,10 +2,10 @@
 """The page of `nightjar report` in a real browser: widths, sorting, both colour schemes, and without
 JavaScript."""
 
-import json, os, re, shutil, subprocess, tempfile
+import json, os, re
+from browser import PROGRAM, Browser
 from tap import ROOT, Folder, done, nightjar, ok, skip
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = (
     "desktop: nothing scrolls sideways, the module table included",
     "phone: the page fits, wide tables scroll in their own box",
@@ -36,27 +36,7 @@ document.title = 'PROBE' + JSON.stringify({
 </script>"""
 
 
-def browse(page, *options):
-    with tempfile.TemporaryDirectory() as profile:
-        r = subprocess.run(
-            [
-                BROWSER,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--user-data-dir=" + profile,
-                *options,
-                "--dump-dom",
-                "file://" + os.path.abspath(page),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-    return r.stdout
-
-
-def probe(width, *options):
+def probe(browser, width, dark=False):
     """A window may not be as narrow as a phone: the page stands in a frame of that width."""
     text = (
         open("page.html", encoding="utf-8")
@@ -68,9 +48,8 @@ def probe(width, *options):
         '<!doctype html><html style="color-scheme:light dark"><body style="margin:0"><iframe'
         f' style="border:0;width:{width}px;height:3000px" srcdoc="{inner}"></iframe></body></html>'
     )
-    found = re.search(
-        r"<title>PROBE(\{.*?\})</title>", browse("probe.html", "--window-size=1400,3000", *options)
-    )
+    dom = browser.dom("probe.html", size=(1400, 3000), dark=dark)
+    found = re.search(r"<title>PROBE(\{.*?\})</title>", dom)
     return json.loads(found.group(1)) if found else None
 
 
@@ -78,7 +57,7 @@ def light(colour):
     return sum(int(x) for x in re.findall(r"\d+", colour)[:3]) / 3
 
 
-def main():
+def main(browser):
     nightjar(
         "run",
         "-q",
@@ -97,7 +76,7 @@ def main():
         m.update({k: m[k] * 10602 for k in ("offered", "passed", "hits", "flagged")})
     json.dump(run, open("run.json", "w"))
     nightjar("report", "run.json", "-o", "page.html")
-    d, p, k = probe(1280), probe(390), probe(1280, "--blink-settings=preferredColorScheme=0")
+    d, p, k = probe(browser, 1280), probe(browser, 390), probe(browser, 1280, dark=True)
     if not d or not p or not k:
         for name in NAMES:
             skip(name, "the browser does not run here")
@@ -120,7 +99,7 @@ def main():
     )
     text = re.sub(r"<script>.*?</script>", "", open("page.html", encoding="utf-8").read(), flags=re.S)
     open("plain.html", "w", encoding="utf-8").write(text)
-    dom = browse("plain.html")  # with all scripts cut out
+    dom = browser.dom("plain.html")  # with all scripts cut out
     ok(
         dom.count("<table") >= 6 and dom.count("<svg") >= 20 and "hostless" in dom and "<button" not in dom,
         NAMES[5],
@@ -129,8 +108,9 @@ def main():
 
 
 with Folder():
-    if BROWSER:
-        main()
+    if PROGRAM:
+        with Browser() as browser:
+            main(browser)
     else:
         for each in NAMES:
             skip(each, "no Chromium")
