@@ -5,7 +5,7 @@ uninterrupted run writes. Without room in time the run ends with exit code 3 and
 """
 
 import io, os, shutil, sqlite3, subprocess, sys, tarfile, threading, time
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, skip, table_rows
 
 needs("fastavro", "astropy", "pyarrow")
 import fastavro, pyarrow.parquet
@@ -82,7 +82,7 @@ def content(kind, path):
         with sqlite3.connect(path) as db:
             return list(map(repr, db.execute("SELECT * FROM alerts")))
     with fits.open(path) as f:
-        return [repr([str(x) for x in row]) for row in f["ALERTS"].data]
+        return table_rows(f["ALERTS"].data)
 
 
 def letters(path):

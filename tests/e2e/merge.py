@@ -4,7 +4,7 @@ missing, doubled, broken off or of another night is named, and no night is made 
 
 import json, os, shutil, sqlite3, subprocess, sys, tarfile
 from mock_broker import MockBroker
-from tap import Folder, done, needs, nightjar, ok, report, rows
+from tap import Folder, done, needs, nightjar, ok, report, rows, table_rows
 
 needs("fastavro", "cramjam", "astropy", "pyarrow")
 import fastavro, pyarrow.parquet
@@ -68,7 +68,7 @@ def fits_of(path):
             if k[:4] in ("TTYP", "TFOR", "TUNI", "TNUL", "TKEY", "TCOM", "NJNU")
         }
         pairs = [v for k, v in f[0].header.items() if k[:5] in ("NJKEY", "NJVAL")]
-        return [repr([str(x) for x in row]) for row in t.data], cards, pairs
+        return table_rows(t.data), cards, pairs
 
 
 def parquet_of(path):

@@ -5,7 +5,7 @@ NIGHTJAR_KILLS=N kills each of the runs N times (6), NIGHTJAR_SEED=K at other mo
 each time when it is "random")."""
 
 import gzip, json, os, random, shutil, signal, sqlite3, subprocess, sys, tarfile, time
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, table_rows
 
 needs("fastavro", "astropy", "pyarrow")
 import fastavro, pyarrow.parquet
@@ -49,7 +49,7 @@ def content():
     with open("out.avro", "rb") as f:
         found["avro"] = sorted(json.dumps(r) for r in fastavro.reader(f))
     with fits.open("out.fits") as f:
-        found["fits"] = sorted(repr([str(x) for x in row]) for row in f["ALERTS"].data)
+        found["fits"] = sorted(table_rows(f["ALERTS"].data))
     table = pyarrow.parquet.read_table("out.parquet")
     found["parquet"] = sorted(map(repr, table.to_pylist()))
     if os.path.exists("dead-letters.avro"):

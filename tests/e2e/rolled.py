@@ -5,7 +5,7 @@ NIGHTJAR_KILLS=N kills each of the runs N times (4), NIGHTJAR_SEED=K at other mo
 
 import datetime, glob, gzip, http.client, io, json, math, os, random, shutil, signal, socket, sqlite3
 import subprocess, tarfile, time
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, skip
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, skip, table_rows
 
 needs("fastavro", "astropy", "pyarrow")
 import fastavro, pyarrow.parquet
@@ -47,7 +47,7 @@ def rows_of(path):
         return found
     if plain.endswith(".fits"):
         with fits.open(path) as f:
-            return [repr([str(x) for x in row]) for row in f["ALERTS"].data]
+            return table_rows(f["ALERTS"].data)
     lines = text_of(path).splitlines()
     return lines[1:] if plain.endswith(".csv") else lines
 

@@ -6,7 +6,7 @@ NIGHTJAR_SLURM_ALERTS=20000 is a night of that many alerts (400)."""
 
 import os, shutil, signal, socket, sqlite3, subprocess, time
 from analysis_kit import build
-from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, needs, nightjar, ok, report, skip
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, needs, nightjar, ok, report, skip, table_rows
 
 needs("fastavro", "astropy")
 import fastavro
@@ -143,7 +143,7 @@ def table(path):
 
 def table_of(path):
     with fits.open(path) as f:
-        return [repr([str(x) for x in row]) for row in f["ALERTS"].data]
+        return table_rows(f["ALERTS"].data)
 
 
 def avro(path):
