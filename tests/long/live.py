@@ -221,9 +221,9 @@ def differences(found, expected):
 class Feed(threading.Thread):
     """Stored alerts into a topic, at a rate, in a process of its own."""
 
-    def __init__(self, night, bootstrap, topic, rate=None, limit=None):
+    def __init__(self, night, bootstrap, topic, rate=None, limit=None, times=1):
         super().__init__(daemon=True)
-        args = [NIGHTJAR, "replay", night, "--to", f"kafka://{bootstrap}/{topic}", "-q"]
+        args = [NIGHTJAR, "replay", *[night] * times, "--to", f"kafka://{bootstrap}/{topic}", "-q"]
         args += ["--rate", f"{rate}/s"] if rate else []
         args += ["--limit", str(limit)] if limit else []
         # a broker that is killed is away for some seconds; the default of 5 minutes for a message is kept
