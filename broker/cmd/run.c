@@ -168,7 +168,7 @@ static int run_main(int argc, char **argv)
     const char *cannot = o.alone ? "--no-supervise" : nj_supervise_cannot(&o.cli.options);
     if (cannot) nj_debug(NJ_DEBUG_FLOW, "no supervisor: %s", cannot);
     words again = { argc, argv };
-    nj_reload *reload = cannot ? NULL : nj_reload_new(&o.cli.options, read_again, &again);
+    nj_reload *reload = cannot ? NULL : nj_reload_new(&o.cli, read_again, &again);
     int rc = cannot ? work(&o, NULL) : nj_supervise(&guard, work, &o, reload, &err);
     nj_reload_free(reload);
     if (rc < 0) {

@@ -14,6 +14,7 @@
 #include "overload.h"
 #include "resume.h"
 #include "topic_outputs.h"
+#include "nightjar/region.h"
 #include "nightjar/sky.h"
 
 static void add_stage(nj_report *report, const char *name, const char *version, bool is_module,
@@ -92,6 +93,23 @@ static void add_catalog(void *opaque, const nj_sky_served *s)
     *f = (nj_report_file){ .generation = s->generation, .searched = s->n_searched };
     snprintf(f->name, sizeof f->name, "%s", slash ? slash + 1 : s->path);
     snprintf(f->sha256, sizeof f->sha256, "%s", s->hash);
+}
+
+static void add_region_file(void *opaque, const char *path, const char *hash)
+{
+    catalog_list *list = opaque;
+    nj_report *report = list->report;
+    const char *slash = strrchr(path, '/');
+    nj_report_file *file = realloc(report->file, (report->n_files + 1) * sizeof *file);
+    if (!file) {
+        list->failed = true;
+        return;
+    }
+    report->file = file;
+    nj_report_file *f = &file[report->n_files++];
+    *f = (nj_report_file){ .generation = 0 };
+    snprintf(f->name, sizeof f->name, "%s", slash ? slash + 1 : path);
+    snprintf(f->sha256, sizeof f->sha256, "%s", hash);
 }
 
 /* Keeps a text in the report, which outlives the run. */
@@ -249,6 +267,9 @@ int nj_flow_accounts(run *r, nj_report *report)
     }
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
     if (sky) sky->served(add_catalog, &catalogs);
+    const nj_region *regions = nj_service("region", NJ_REGION_VERSION);
+    if (regions) regions->served(add_region_file, &catalogs);
+    if (nj_flow_regions_report(r, report)) return -1;
     report->bytes = r->ingest.bytes;
     report->digest = r->output.digest;
     report->latency = *r->output.latency;

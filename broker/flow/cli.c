@@ -151,6 +151,7 @@ void nj_cli_free(nj_cli *cli)
     free(cli->seen);
     free(cli->module_path);
     free(cli->topic);
+    free(cli->followed);
     free(cli->trace);
     memset(cli, 0, sizeof *cli);
 }

@@ -4,6 +4,7 @@
 
 #include "../base/option.h"
 #include "../sink/file.h"
+#include "follow.h"
 #include "run.h"
 
 /* Options of a run; offsets into nj_cli, which is the first member of the struct of a
@@ -23,6 +24,8 @@ typedef struct nj_cli {
     const char **sink_topic; /* [n_sinks], or NULL */
     const char **seen;
     nj_topic_option *topic;
+    nj_followed *followed; /* files of --topics; those that are built in do not change */
+    uint32_t n_followed;
     int64_t *trace;
     bool quiet;
     enum { NJ_LOG_TIME_AUTO, NJ_LOG_TIME_NO, NJ_LOG_TIME_YES } log_time;

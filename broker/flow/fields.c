@@ -207,7 +207,7 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
         if (!rc && add_extra(r, name[i])) rc = nj_fail(err, "out of memory");
     }
     free(name);
-    return rc;
+    return rc ? rc : nj_flow_check_regions(r, label, where, err);
 }
 
 static void no_topic(run *r, const char *name, nj_error *err)

@@ -172,6 +172,7 @@ typedef struct run {
     /* set up, then read-only */
     const nj_run_options *options;
     run_conf conf;
+    struct asked *regions; /* regions.c */
     nj_arena arena;
     nj_watch *watch;
     struct nj_health *health; /* NULL = not needed */
@@ -257,6 +258,10 @@ void nj_flow_report_unused(run *r);                /* settings of sources and ou
 int nj_flow_check_column(run *r, const char *label, const char *path, nj_error *err);
 int nj_flow_check_needs(run *r, nj_error *err); /* paths, units, types and shapes of all modules' needs */
 int nj_flow_check_topics(const run *r, nj_error *err);
+
+/* regions.c: the regions that a clause asks for. -1 with err: no instance can ever have one of them */
+int nj_flow_check_regions(run *r, const char *label, const char *where, nj_error *err);
+int nj_flow_regions_report(const run *r, nj_report *report); /* -1: memory is short */
 
 /* ingest.c */
 void *nj_ingest(void *run_);                /* thread */

@@ -140,9 +140,14 @@ struct nj_reload {
     nj_run_options *options;
     int (*read)(void *opaque, nj_cli *fresh, nj_error *err);
     void *opaque;
-    bool asked;
+    const char *asked; /* why, as messages begin; NULL = not */
+    nj_followed *followed;
+    uint32_t n_followed;
+    int64_t looked_ns;
     uint64_t tls; /* state of the files that the workers have */
     /* of the reload in progress */
+    char by[300]; /* how messages begin */
+    bool by_signal;
     pid_t child; /* 0 = none */
     int from;    /* its verdict */
     int64_t since_ns;
@@ -152,23 +157,39 @@ struct nj_reload {
     uint64_t fresh_tls;
 };
 
-nj_reload *nj_reload_new(nj_run_options *options, int (*read)(void *, nj_cli *, nj_error *), void *opaque)
+static const char by_signal[] = "SIGHUP";
+
+nj_reload *nj_reload_new(nj_cli *cli, int (*read)(void *, nj_cli *, nj_error *), void *opaque)
 {
     nj_reload *l = calloc(1, sizeof *l);
     if (!l) return NULL;
-    *l = (nj_reload){ .options = options, .read = read, .opaque = opaque };
-    l->tls = nj_tls_state(options->settings);
+    *l = (nj_reload){ .options = &cli->options,
+                      .read = read,
+                      .opaque = opaque,
+                      .followed = cli->followed,
+                      .n_followed = cli->n_followed };
+    l->tls = nj_tls_state(cli->options.settings);
     return l;
 }
 
 void nj_reload_ask(nj_reload *l)
 {
-    if (l) l->asked = true;
+    if (l) l->asked = by_signal;
+}
+
+/* Once a second: has a file of topics changed? */
+static void look_at_files(nj_reload *l)
+{
+    const int64_t now = nj_now_ns();
+    if (now - l->looked_ns < 1000000000) return;
+    l->looked_ns = now;
+    for (uint32_t i = 0; i < l->n_followed; i++)
+        if (nj_follow_changed(&l->followed[i], now) && !l->asked) l->asked = l->followed[i].name;
 }
 
 static void give_up(nj_reload *l, const char *why)
 {
-    nj_log(NJ_LOG_ERROR, "SIGHUP: the settings stay as they were: %s", why);
+    nj_log(NJ_LOG_ERROR, "%s: the settings stay as they were: %s", l->by, why);
     if (l->fresh) nj_cli_free(l->fresh);
     free(l->fresh);
     l->fresh = NULL;
@@ -225,13 +246,16 @@ static void begin(nj_reload *l)
     nj_error err = { "" };
     nj_buffer refused = { 0 };
     int ends[2];
-    l->asked = false;
+    l->by_signal = l->asked == by_signal;
+    snprintf(l->by, sizeof l->by, "%.250s%s", l->asked, l->by_signal ? "" : " has changed");
+    l->asked = NULL;
+    for (uint32_t i = 0; i < l->n_followed; i++) nj_follow_take(&l->followed[i]);
     l->changed = (nj_buffer){ 0 };
     if (!(l->fresh = calloc(1, sizeof *l->fresh))) return give_up(l, "out of memory");
     if (l->read(l->opaque, l->fresh, &err)) return give_up(l, err.text);
     int n = nj_reload_merge(l->options->settings, &l->fresh->settings, &l->changed, &refused);
     if (refused.n)
-        nj_log(NJ_LOG_WARN, "SIGHUP: these settings need a new start, and stay as they were: %s",
+        nj_log(NJ_LOG_WARN, "%s: these settings need a new start, and stay as they were: %s", l->by,
                refused.data);
     nj_buffer_free(&refused);
     if (n < 0 || nj_settings_apply(&l->fresh->settings, "guard", nj_guard_settings, NULL, &l->guard, &err))
@@ -240,7 +264,8 @@ static void begin(nj_reload *l)
     l->fresh_tls = nj_tls_state(&l->fresh->settings);
     if (l->fresh_tls != l->tls) nj_buffer_printf(&l->changed, "%sthe files of TLS", l->changed.n ? " " : "");
     if (!l->changed.n) {
-        nj_log(NJ_LOG_INFO, "SIGHUP: no setting has changed; catalogues are looked at again");
+        nj_log(NJ_LOG_INFO, "%s: no setting has changed%s", l->by,
+               l->by_signal ? "; catalogues are looked at again" : "");
         nj_cli_free(l->fresh);
         free(l->fresh);
         l->fresh = NULL;
@@ -281,7 +306,7 @@ static bool end(nj_reload *l, nj_shared *shared, int status)
     else
         why[0] = '\0';
     if (why[0]) return give_up(l, why), false;
-    nj_log(NJ_LOG_INFO, "SIGHUP: new settings: %s; the worker finishes what it has, the next one has them",
+    nj_log(NJ_LOG_INFO, "%s: new settings: %s; the worker finishes what it has, the next one has them", l->by,
            l->changed.data);
     l->options->settings = &l->fresh->settings;
     take_topics(l->options, l->fresh);
@@ -297,6 +322,7 @@ bool nj_reload_look(nj_reload *l, nj_shared *shared)
 {
     int status;
     if (!l) return false;
+    if (!l->child) look_at_files(l);
     if (!l->child && l->asked) begin(l);
     if (!l->child) return false;
     pid_t got = waitpid(l->child, &status, WNOHANG);

@@ -1,5 +1,5 @@
-/* reload.h - SIGHUP: settings that may change during a run are read again and tried in a child; then
- * the worker finishes what it has, and the next one continues with them. */
+/* reload.h - SIGHUP, or a file of topics that changed: settings that may change during a run are read again
+ * and tried in a child; then the worker finishes what it has, and the next one continues with them. */
 #ifndef NJ_FLOW_RELOAD_H
 #define NJ_FLOW_RELOAD_H
 
@@ -16,10 +16,10 @@ int nj_reload_merge(const nj_settings *old, nj_settings *fresh, nj_buffer *chang
 
 typedef struct nj_reload nj_reload;
 
-/* options: of the workers; its settings and its clause become the new ones. read() fills fresh as the command
- * line and its files say now. NULL: memory is short. */
-nj_reload *nj_reload_new(nj_run_options *options, int (*read)(void *opaque, nj_cli *fresh, nj_error *err),
-                         void *opaque);
+/* cli: of the workers; the settings and the clause of its options become the new ones, and its files of
+ * topics are followed. read() fills fresh as the command line and its files say now. NULL: memory is
+ * short. */
+nj_reload *nj_reload_new(nj_cli *cli, int (*read)(void *opaque, nj_cli *fresh, nj_error *err), void *opaque);
 void nj_reload_ask(nj_reload *reload); /* SIGHUP came; NULL allowed, as below */
 /* In the supervisor's loop; does not wait. True: the options are the new ones, and the worker is to be
  * replaced. */

@@ -150,6 +150,14 @@ int nj_topics_file(nj_cli *cli, const char *name, nj_error *err)
     bool is_file = access(name, F_OK) == 0 || strpbrk(name, "./");
     const nj_embedded *built_in = is_file ? NULL : nj_embedded_find(inside);
     if (!is_file && !built_in) return no_file(name, err);
+    if (is_file) {
+        nj_followed *more = realloc(cli->followed, (cli->n_followed + 1) * sizeof *more);
+        if (!more) return nj_fail(err, "out of memory");
+        cli->followed = more;
+        more[cli->n_followed] = (nj_followed){ .name = nj_arena_text(&cli->arena, name, strlen(name)) };
+        if (!more[cli->n_followed].name) return nj_fail(err, "out of memory");
+        nj_follow_take(&more[cli->n_followed++]);
+    }
     if (built_in ? nj_settings_ini(s, shown, built_in->data, err) : nj_settings_file(s, name, err)) return -1;
     for (size_t i = first; i < s->n; i++) {
         const nj_setting *t = &s->item[i];

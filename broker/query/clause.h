@@ -68,6 +68,12 @@ typedef struct nj_call_column {
 /* "x"; behind =, !=, LIKE, in an IN list */
 typedef enum { NJ_ROLE_PLAIN, NJ_ROLE_QUOTED, NJ_ROLE_COMPARED } nj_name_role;
 
+/* in_region('INSTANCE') or in_region('INSTANCE.REGION') */
+typedef struct nj_region_call {
+    const char *instance, *region; /* NULL: any of them */
+    struct nj_region_call *next;
+} nj_region_call;
+
 typedef struct nj_clause {
     nj_arena arena;     /* all of the below */
     char **name;        /* columns of the alert, each once, as written */
@@ -84,6 +90,7 @@ typedef struct nj_clause {
     bool all_quick; /* there is no rest */
     nj_call_column *given;
     size_t n_given;
+    nj_region_call *regions;
     bool night; /* calls night(), which is of a site */
 } nj_clause;
 

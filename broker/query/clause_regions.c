@@ -16,6 +16,19 @@ static bool is_call(const nj_clause_parser *p, size_t i)
            !strncasecmp(p->where + t->start, name, sizeof name - 1);
 }
 
+static int note(const nj_clause_parser *p, const char *name, size_t instance, size_t n)
+{
+    nj_arena *arena = &p->clause->arena;
+    nj_region_call *c = nj_arena_zalloc(arena, sizeof *c);
+    if (!c) return nj_fail(p->err, "out of memory");
+    c->instance = nj_arena_text(arena, name, instance);
+    if (instance < n) c->region = nj_arena_text(arena, name + instance + 1, n - instance - 1);
+    if (!c->instance || (instance < n && !c->region)) return nj_fail(p->err, "out of memory");
+    c->next = p->clause->regions;
+    p->clause->regions = c;
+    return 0;
+}
+
 /* 'INSTANCE' or 'INSTANCE.REGION', without its quotes. */
 static int add_call(const nj_clause_parser *p, const nj_clause_token *t, nj_buffer *out)
 {
@@ -27,6 +40,7 @@ static int add_call(const nj_clause_parser *p, const nj_clause_token *t, nj_buff
     if (!good)
         return nj_fail(p->err, "in_region('INSTANCE') or in_region('INSTANCE.REGION'), not in_region('%.*s')",
                        (int)n, from);
+    if (note(p, from, instance, n)) return -1;
     nj_buffer_printf(out, "(%.*s.inside = 1", (int)instance, from);
     if (instance < n) /* outside of all regions there are no names, and the answer is still no */
         nj_buffer_printf(out, " AND instr(',' || coalesce(%.*s.names, '') || ',', ',%.*s,') > 0",

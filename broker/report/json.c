@@ -285,6 +285,19 @@ static void notices(const nj_report *r, nj_json *j)
     nj_json_close(j);
 }
 
+/* Those that clauses ask for by name. */
+static void regions(const nj_report *r, nj_json *j)
+{
+    if (!r->n_regions) return;
+    nj_json_open(j, "regions", '[');
+    for (uint32_t i = 0; i < r->n_regions; i++) {
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "name=%s there=%hhd", r->region[i].name, r->region[i].there);
+        nj_json_close(j);
+    }
+    nj_json_close(j);
+}
+
 /* What the supervisor had to do. */
 static void guard(const nj_report *r, nj_json *j)
 {
@@ -443,6 +456,7 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
     wrong(r, j);
     guard(r, j);
     notices(r, j);
+    regions(r, j);
     topics(r, j);
     duplicates(r, j);
     early(r, j);

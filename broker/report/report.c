@@ -38,6 +38,7 @@ void nj_report_free(nj_report *r)
     free(r->lag);
     free(r->output);
     free(r->refused);
+    free(r->region);
     free(r->notices);
     free(r->wrong);
     memset(r, 0, sizeof *r);

@@ -148,6 +148,11 @@ typedef struct nj_report {
         uint64_t n;
     } * refused; /* [n_refused] what modules tried, and the sandbox refused; owned */
     uint32_t n_refused;
+    struct nj_report_region {
+        char name[256]; /* "gw.S260507a" */
+        bool there;     /* at the end */
+    } * region;         /* [n_regions] that clauses ask for by name; owned */
+    uint32_t n_regions;
     nj_report_notices *notices; /* [n_notices] */
     uint32_t n_notices;
     nj_shed_account *shed;  /* NULL: no module was left out; owned */

@@ -307,6 +307,19 @@ static void notices(const nj_report *r, FILE *to)
     }
 }
 
+/* A clause that asked for a region in vain. */
+static void regions(const nj_report *r, FILE *to)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->n_regions; i++) n += !r->region[i].there;
+    if (!n) return;
+    fprintf(to, "%u region%s that clauses ask for %s not there:", n, n == 1 ? "" : "s",
+            n == 1 ? "is" : "are");
+    for (uint32_t i = 0; i < r->n_regions; i++)
+        if (!r->region[i].there) fprintf(to, " %s", r->region[i].name);
+    fprintf(to, "\n");
+}
+
 /* What the supervisor had to do. */
 static void guard(const nj_report *r, FILE *to)
 {
@@ -405,6 +418,7 @@ static void summary(const nj_report *r, int width, FILE *to)
     lag(r, width, to);
     guard(r, to);
     notices(r, to);
+    regions(r, to);
     if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
 }
 

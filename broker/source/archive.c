@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +17,7 @@
 typedef struct archive_source {
     nj_source base;
     nj_members_common common;
-    nj_members *members;
+    nj_members *members, *before; /* before: of the first pass */
     char *spec;
     int fd; /* of the file, closed here; standard input stays open */
     const nj_shard *shard;
@@ -46,6 +47,7 @@ static void close_archive(nj_source *source)
 {
     archive_source *s = (archive_source *)source;
     nj_members_free(s->members);
+    nj_members_free(s->before);
     if (s->fd > STDIN_FILENO) close(s->fd);
     free(s->spec);
     free(s);
@@ -84,12 +86,38 @@ static nj_source *open_archive(const nj_source_args *args, nj_error *err)
     return NULL;
 }
 
+/* Beside packets of Avro, files of JSON are reports and the like. That an archive has no others is known when
+ * it was read to its end: then it is read once more, for its files of JSON. */
+static bool begin_json(archive_source *s)
+{
+    char text[600];
+    if (s->common.json || !s->common.n_json || s->n_seen || s->common.trouble.n) return false;
+    if (s->whole <= 0 || lseek(s->fd, 0, SEEK_SET)) {
+        snprintf(text, sizeof text,
+                 "%.400s: its members of JSON are not read: a pipe does not say whether other packets follow",
+                 s->spec);
+        s->common.host->note(s->common.host->opaque, text);
+        return false;
+    }
+    s->common.json = true;
+    s->common.skipped = (nj_skipped){ 0 };
+    nj_members *second = nj_members_of_file(&s->common, s->fd);
+    if (!second) return false;
+    s->before = s->members; /* another thread may be asking it how far it is */
+    __atomic_store_n(&s->members, second, __ATOMIC_RELEASE);
+    snprintf(text, sizeof text, "%.400s: holds no packets but JSON: its %llu member%s of JSON are read",
+             s->spec, (unsigned long long)s->common.n_json, s->common.n_json == 1 ? "" : "s");
+    s->common.host->note(s->common.host->opaque, text);
+    return true;
+}
+
 static nj_next next_member(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
 {
     (void)timeout_ms;
     archive_source *s = (archive_source *)source;
     int rc;
-    while ((rc = nj_members_next(s->members, chunk, err)) > 0) {
+    while ((rc = nj_members_next(s->members, chunk, err)) > 0 || (rc == 0 && begin_json(s))) {
+        if (rc == 0) continue;
         uint64_t part = s->n_seen++;
         if (!nj_shard_take(s->shard, s->base.stream, "member", part)) {
             nj_chunk_drop(*chunk);
@@ -114,7 +142,9 @@ static int progress(const nj_source *source, double *done, double *whole)
 {
     const archive_source *s = (const archive_source *)source;
     *whole = s->whole;
-    *done = __atomic_load_n(&s->ended, __ATOMIC_RELAXED) ? s->whole : nj_members_done(s->members);
+    *done = __atomic_load_n(&s->ended, __ATOMIC_RELAXED)
+                ? s->whole
+                : nj_members_done(__atomic_load_n(&s->members, __ATOMIC_ACQUIRE));
     return 0;
 }
 

@@ -13,7 +13,8 @@ typedef struct nj_members_common {
     nj_source_conf conf;
     nj_skipped skipped;
     nj_trouble trouble;
-    bool json; /* files of JSON are packets: there is nothing else */
+    bool json;       /* files of JSON are packets: there is nothing else */
+    uint64_t n_json; /* of them that were skipped, because it was not known */
 } nj_members_common;
 
 typedef struct nj_members nj_members;

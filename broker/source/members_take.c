@@ -91,6 +91,7 @@ int nj_members_take(nj_members *m, nj_chunk *chunk, nj_chunk **out, nj_error *er
         *out = chunk;
         return 1;
     } else {
+        m->common->n_json += nj_source_is_json_name(name);
         nj_skipped_add(&m->common->skipped, name, 0);
     }
     nj_chunk_drop(chunk);

@@ -29,6 +29,13 @@ typedef struct nj_region_at { /* what a skymap says of a position; NaN = no answ
     double distmu, distsigma; /* of the distance in this direction, Mpc */
 } nj_region_at;
 
+/* Of nj_region.have. */
+enum {
+    NJ_REGION_NEVER, /* no region is called so, and none can be */
+    NJ_REGION_THERE,
+    NJ_REGION_LATER /* not now, but the list has a folder, which may get one */
+};
+
 typedef struct nj_region {
     uint32_t abi, size; /* NJ_REGION_VERSION, sizeof(nj_region) */
     /* list: files, folders (a name that ends in '/'), or bands ("galactic LOW HIGH", "ecliptic LOW HIGH",
@@ -56,6 +63,13 @@ typedef struct nj_region {
     int (*is_skymap)(const nj_region_view *view);
     /* The skymap's values at a position (deg); all NaN where the map has no cell, or the list is none. */
     void (*at)(const nj_region_view *view, double ra, double dec, nj_region_at *at);
+    /* Would an instance of this list and these days have a region of that name? The files are not read.
+     * names: those that there are, separated by commas. -1: the list cannot be understood. Hosts before it
+     * have a smaller size. */
+    int (*have)(const char *list, double days, const char *name, char *names, size_t names_size);
+    /* Calls back for each file that was read so far: where it is, and the SHA-256 of its bytes. A file that
+     * was replaced comes once for each of its states. */
+    void (*served)(void (*each)(void *opaque, const char *path, const char *hash), void *opaque);
 } nj_region;
 
 #ifdef __cplusplus

@@ -2,8 +2,8 @@
 """regions.py - the module region against mocpy and astropy on 10^5 positions: coverage maps in every format,
 cones, polygons, bands; files that are wrong are refused by name."""
 
-import base64, gzip, json, struct, warnings
-from tap import ROOT, Folder, done, needs, nightjar, ok, rows
+import base64, gzip, hashlib, json, os, struct, warnings
+from tap import ROOT, Folder, done, needs, nightjar, ok, report, rows
 
 needs("mocpy", "astropy", "astropy_healpix", "numpy")
 import astropy.units as u
@@ -378,7 +378,6 @@ def clauses_ask_for_regions():
         ("NOT in_region('sky.plane')", lambda r: "plane" not in names(r)),
         ("In_Region( 'sky.north' ) AND rb > 0.2", lambda r: "north" in names(r) and r["rb"] > 0.2),
         ("in_region('sky.plane') OR in_region('sky.north')", lambda r: r["sky.inside"] == 1),
-        ("in_region('sky.plan')", lambda r: False),
     ):
         r = nightjar("run", *here, "-w", clause, "-o", "ndjson:some.ndjson", "--overwrite", sample)
         ok(r.returncode == 0, f"{clause}: exit 0", r.stderr)
@@ -396,6 +395,10 @@ def clauses_ask_for_regions():
         ("in_region()", "takes one text"),
         ("in_region('')", "not in_region('')"),
         ("in_region('sky.')", "not in_region('sky.')"),
+        ("in_region('sky.plan')", "sky has no region 'plan', and no folder that could bring one"),
+        ("in_region('sky.plan')", "did you mean 'plane'?"),
+        ("NOT in_region('sky.completely_other')", "it has north,plane"),
+        ("in_region('sky') OR in_region('everywhere.al')", "did you mean 'all'?"),
         ("in_region('x''y')", "not in_region('x''y')"),
     ):
         r = nightjar("run", *here, "-w", clause, "-o", "null:", sample)
@@ -403,7 +406,54 @@ def clauses_ask_for_regions():
         ok(word in r.stderr, f"{clause}: says {word}", r.stderr)
 
 
+def regions_that_may_come():
+    """A name that only a folder could bring is said once; when it is there, it answers."""
+    sample = f"{ROOT}/data/sample.tar.gz"
+    os.mkdir("maps")
+    open("maps/south.txt", "w").write("0/8-11")
+    open("whole.reg", "w").write("icrs; circle(10, 10, 1)")
+    here = (
+        "-q",
+        "-m",
+        "sky",
+        "-D",
+        "module.sky.kind=region",
+        "-D",
+        "module.sky.files=maps/, whole.reg:field",
+    )
+    asks = (
+        "-t",
+        "a=in_region('sky.late') AND rb > 0",
+        "-t",
+        "b=in_region('sky.late')",
+        "-t",
+        "c=in_region('sky.south')",
+    )
+    out = ("-o", "ndjson:late.ndjson", "--overwrite", "--report", "late.json")
+    r = nightjar("run", *here, *asks, *out, sample)
+    ok(r.returncode == 0, "a region that may come: exit 0", r.stderr)
+    ok(r.stderr.count("there is no region 'late' now") == 1, "it is said once, whoever asks", r.stderr)
+    ok("no region 'south'" not in r.stderr, "and not of one that is there", r.stderr)
+    regions = {x["name"]: x["there"] for x in report("late.json")["regions"]}
+    ok(regions == {"sky.late": False, "sky.south": True}, "the report has both", regions)
+    r = nightjar("run", *here[1:], *asks, *out[2:], "-o", "null:", sample)
+    ok("1 region that clauses ask for is not there: sky.late" in r.stdout, "the table counts it", r.stdout)
+    files = {x["name"]: x["sha256"] for x in report("late.json")["context"]["files"]}
+    for name in ("maps/south.txt", "whole.reg"):
+        digest = hashlib.sha256(open(name, "rb").read()).hexdigest()
+        ok(files.get(os.path.basename(name)) == digest, f"the report has the hash of {name}", files)
+    open("maps/late.txt", "w").write("0/0-11")
+    r = nightjar("run", *here, *asks, *out, sample)
+    ok("no region" not in r.stderr, "it has come: nothing is said", r.stderr)
+    b = [x for x in rows("late.ndjson") if "b" in x["topics"].split(",")]
+    ok(len(b) == report("late.json")["ledger"]["consumed"], "and it answers", len(b))
+    for clause in ("in_region('sky.fjeld')", "in_region('sky.anything')"):
+        r = nightjar("run", *here, "-w", clause, "-o", "null:", sample)
+        ok(r.returncode == 0, f"{clause}: the folder may bring it", r.stderr)
+
+
 with Folder():
+    regions_that_may_come()
     clauses_ask_for_regions()
     every_format_equals_mocpy()
     shapes_and_bands_equal_astropy()

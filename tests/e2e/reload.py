@@ -176,8 +176,10 @@ def what_is_refused():
     ok([row["candid"] for row in r.rows] == want, "and its old clause: no row is lost or twice")
 
 
-def file_of_topics():
-    """Topics that change, come and go, and one with an output of its own."""
+def file_of_topics(signal):
+    """Topics that change, come and go, and one with an output of its own; by SIGHUP, or because the file
+    changed."""
+    name = "topics" if signal else "changed file"
 
     def write(text):
         with open("t.new", "w", encoding="utf-8") as f:
@@ -185,40 +187,55 @@ def file_of_topics():
         os.replace("t.new", "t.ini")
 
     own = "sinks = ndjson:deep_own.ndjson\ncolumns = mag\n"
+
+    def tell(run, text):
+        if signal:
+            return run.hangup(text)
+        run.wait(lambda: run.said(text))
+        return run.said(text)
+
+    if os.path.exists("deep_own.ndjson"):
+        os.remove("deep_own.ndjson")
+        os.remove("deep_own.ndjson.journal")
     conf()
     write(f"[topic.deep]\nwhere = mag > 20\n{own}[topic.gone]\nwhere = mag < 17\n")
-    r = Run("topics", "--topics", "t.ini")
+    r = Run(name.split()[0], "--topics", "t.ini")
     write("[topic.deep]\nwhere = mag >\n")
-    ok(r.hangup("stay as they were"), "topics: a wrong file is refused", r.lines)
+    ok(tell(r, "the settings stay as they were"), f"{name}: a wrong file is refused", r.lines)
+    ok(r.said("t.ini has changed: " if not signal else "SIGHUP: "), f"{name}: and why it was read", r.lines)
+    ok(r.said("is not finished: something is missing"), f"{name}: and what is wrong in it", r.lines)
+    if not signal:
+        os.remove("t.ini")
+        ok(tell(r, "t.ini: is not there any more"), f"{name}: a file that is gone is named", r.lines)
     write(f"[topic.deep]\nwhere = mag > 20.5\n{own}[topic.mid]\nwhere = mag BETWEEN 18 AND 19\n")
-    ok(r.hangup("new settings"), "topics: a good one is taken", r.lines)
-    ok(r.said("topic.deep.where"), "topics: the clause that changed is named", r.lines)
-    ok(r.said("+mid"), "topics: the new one, too", r.lines)
-    ok(r.said("-gone"), "topics: and the one that goes", r.lines)
-    ok(r.end() == 0, "topics: the run ends as ever", r.lines)
-    ok(r.report["ledger"]["consumed"] == N, "topics: no alert is lost", r.report["ledger"])
+    ok(tell(r, "new settings"), f"{name}: a good one is taken", r.lines)
+    ok(r.said("topic.deep.where"), f"{name}: the clause that changed is named", r.lines)
+    ok(r.said("+mid"), f"{name}: the new one, too", r.lines)
+    ok(r.said("-gone"), f"{name}: and the one that goes", r.lines)
+    ok(r.end() == 0, f"{name}: the run ends as ever", r.lines)
+    ok(r.report["ledger"]["consumed"] == N, f"{name}: no alert is lost", r.report["ledger"])
     mag, place = {a["candid"]: a["mag"] for a in ALERTS}, {a["candid"]: k for k, a in enumerate(ALERTS)}
     names = [(x["candid"], x["topics"].split(",")) for x in r.rows]
     first = min((place[c] for c, t in names if "mid" in t), default=N)
     last = max((place[c] for c, t in names if "gone" in t), default=-1)
-    ok(0 <= last < first < N, "topics: one ends before the other begins", (last, first))
-    for name, clause in [
+    ok(0 <= last < first < N, f"{name}: one ends before the other begins", (last, first))
+    for topic, clause in [
         ("bright", lambda m, k: m < 19.5),
         ("mid", lambda m, k: k >= first and 18 <= m <= 19),
         ("gone", lambda m, k: k <= last and m < 17),
     ]:
         want = [a["candid"] for k, a in enumerate(ALERTS) if clause(a["mag"], k)]
-        ok([c for c, t in names if name in t] == want, f"topics: the rows of {name}", len(want))
+        ok([c for c, t in names if topic in t] == want, f"{name}: the rows of {topic}", len(want))
     deep = [c for c, t in names if "deep" in t]
     late = [c for c in deep if place[c] >= first]
-    ok(all(mag[c] > 20.5 for c in late), "topics: behind the change the new clause", late[:3])
-    ok(any(20 < mag[c] <= 20.5 for c in deep), "topics: before it the old one")
+    ok(all(mag[c] > 20.5 for c in late), f"{name}: behind the change the new clause", late[:3])
+    ok(any(20 < mag[c] <= 20.5 for c in deep), f"{name}: before it the old one")
     own_rows = rows("deep_own.ndjson")
-    ok([x["candid"] for x in own_rows] == deep, "topics: its own output has its rows, each once")
-    ok(set(own_rows[0]) == {"candid", "jd", "mag"}, "topics: and its columns", own_rows[0])
+    ok([x["candid"] for x in own_rows] == deep, f"{name}: its own output has its rows, each once")
+    ok(set(own_rows[0]) == {"candid", "jd", "mag"}, f"{name}: and its columns", own_rows[0])
     counts = {t["name"]: t["matches"] for t in r.report["topics"]}
     want = {n: sum(n in t for _, t in names) for n in ("bright", "deep", "mid")}
-    ok(counts == want, "topics: the report counts them over all workers", (counts, want))
+    ok(counts == want, f"{name}: the report counts them over all workers", (counts, want))
 
 
 def certificates():
@@ -249,6 +266,7 @@ with Folder():
     module(ALERTS[N // 4]["candid"])
     changes()
     what_is_refused()
-    file_of_topics()
+    file_of_topics(signal=True)
+    file_of_topics(signal=False)
     certificates()
 done()

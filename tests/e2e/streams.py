@@ -3,9 +3,9 @@
 GCN and igwn.gwalert in JSON, Babamul and Roman in Avro; columns as worked out by hand, through a file and a
 Kafka."""
 
-import base64, gzip, io, json, math, os
+import base64, gzip, io, json, math, os, subprocess, tarfile, zipfile
 from mock_broker import MockBroker
-from tap import Folder, done, needs, nightjar, ok, rows
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, rows
 
 needs("fastavro", "numpy")
 import fastavro, numpy as np
@@ -75,6 +75,54 @@ def through(name, file, want, args, topic, server):
             is_row(again[0] if again else {}, want, name + ", from Kafka")
         else:
             ok(again == got, f"{name}: the same row from the topic", (again, got))
+
+
+def json_in_archives():
+    """Members of JSON are packets where an archive has no others."""
+    one = {"diaObjectId": ID, "decl": -38.5, "ra": 221.5, "UTC": "2026-01-29 11:40:14"}
+    text = lambda *n: "".join(json.dumps({**one, "diaObjectId": k}) + "\n" for k in n).encode()
+    members = [
+        ("a/one.json", text(ID)),
+        ("two.ndjson", text(1, 2)),
+        ("three.jsonl.gz", gzip.compress(text(3))),
+    ]
+    avro = io.BytesIO()
+    fastavro.writer(avro, {"type": "record", "name": "x", "fields": []}, [])
+
+    def tar(name, mode, members):
+        with tarfile.open(name, mode) as t:
+            for path, data in members:
+                info = tarfile.TarInfo(path)
+                info.size = len(data)
+                t.addfile(info, io.BytesIO(data))
+
+    tar("only.tar", "w", members)
+    tar("only.tar.gz", "w:gz", members)
+    with zipfile.ZipFile("only.zip", "w") as z:
+        for path, data in members:
+            z.writestr(path, data)
+    for name in ("only.tar", "only.tar.gz", "only.zip"):
+        r, got = run(name)
+        ok(r.returncode == 0, f"{name}: JSON in an archive: exit 0", r.stderr)
+        ok(
+            [x["candid"] for x in got] == [ID, 1, 2, 3],
+            f"{name}: each packet once, in order",
+            (got, r.stderr),
+        )
+        ok("its 3 members of JSON are read" in r.stderr, f"{name}: which is said", r.stderr)
+    tar("mixed.tar", "w", [*members, ("report.json", b"{}"), ("a.avro", avro.getvalue())])
+    r, got = run("mixed.tar")
+    ok(got == [], "beside Avro they are reports", got)
+    ok("skipped 4 members not an alert" in r.stderr, "and skipped, which is said", r.stderr)
+    with open("only.tar", "rb") as f:
+        p = subprocess.run(
+            [NIGHTJAR, "run", "-", "-o", "ndjson:pipe.ndjson"], input=f.read(), capture_output=True
+        )
+    ok(b"a pipe does not say" in p.stderr, "in a pipe they are skipped, and why", p.stderr)
+    tar("wrong.tar", "w", [("a.json", text(1)), ("b.json", b'{"diaObjectId": 5')])
+    r, got = run("wrong.tar")
+    ok([x["candid"] for x in got] == [1], "one that is cut off: the others are rows", got)
+    ok("1 dead" in r.stdout, "and it is a dead letter", r.stdout)
 
 
 def lasair(server):
@@ -550,6 +598,7 @@ def keys():
 
 if __name__ == "__main__":
     with Folder(), MockBroker(partitions=1) as mock:
+        json_in_archives()
         lasair(mock)
         pitt_google(mock)
         hopskotch(mock)

@@ -61,6 +61,10 @@ void rgn_free(rgn_region *region);
 int rgn_add_cells(rgn_region *region, size_t *cap, unsigned order, uint64_t first, uint64_t last);
 void rgn_sort(rgn_region *region); /* sorts the ranges and joins what touches */
 
+/* served.c: notes the file's hash; calls back for all that were noted. */
+void rgn_note_file(const char *path);
+void rgn_served(void (*each)(void *opaque, const char *path, const char *hash), void *opaque);
+
 /* fits.c */
 int rgn_read_fits(const rgn_text *t, double level, rgn_region *region);
 /* notice.c */

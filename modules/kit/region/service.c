@@ -1,33 +1,19 @@
 /* service.c - the region service: files, folders and bands of a list, indexed together, and followed when one
  * of them is replaced, added or taken away. */
+#include "listing.h"
 #include "rgn.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../sky/njx.h"
-#include "nightjar/list.h"
-
-typedef struct entry { /* a region of the list: a file's, or a band */
-    char *path, *name;
-    struct stat stat;
-    rgn_region *region; /* NULL until it is read; shared by the states that have it */
-} entry;
-
-typedef struct listing {
-    entry *item;
-    size_t n, cap;
-} listing;
 
 struct nj_region_view {
-    listing list;
+    rgn_listing list;
     const rgn_region **region;
     rgn_index index;
     uint64_t generation;
@@ -36,163 +22,16 @@ struct nj_region_view {
     nj_region_view *older;
 };
 
-typedef struct item { /* of the list as it was written */
-    char *text, *name, *path;
-    int is_folder, is_band;
-    rgn_band band;
-} item;
-
 struct nj_region_set {
     pthread_mutex_t lock;
-    item *item;
-    size_t n_items;
-    double level, days;
+    rgn_items items;
+    double level;
     nj_region_view *newest;
-    listing refused; /* looked at and not taken: not tried again until it changes */
+    rgn_listing refused; /* looked at and not taken: not tried again until it changes */
     time_t looked;
     int rechecks;
     char problem[512];
 };
-
-/* ---- what the list stands for now ---- */
-
-static void free_entry(entry *e)
-{
-    free(e->path);
-    free(e->name);
-}
-
-static void free_listing(listing *l)
-{
-    for (size_t k = 0; k < l->n; k++) free_entry(&l->item[k]);
-    free(l->item);
-    *l = (listing){ 0 };
-}
-
-/* The file's name without its folder and the endings that such files have. */
-static void short_name(const char *path, char name[256])
-{
-    static const char *const ending[] = { ".gz",   ".fits", ".fit", ".moc",  ".multiorder",
-                                          ".json", ".txt",  ".reg", ".ascii" };
-    const char *slash = strrchr(path, '/');
-    snprintf(name, 256, "%s", slash ? slash + 1 : path);
-    for (size_t k = 0; k < sizeof ending / sizeof *ending; k++) {
-        size_t n = strlen(name), m = strlen(ending[k]);
-        if (n <= m || strcasecmp(name + n - m, ending[k])) continue;
-        name[n - m] = 0;
-        k = (size_t)-1; /* from the first again */
-    }
-}
-
-static int add_entry(listing *l, const char *path, const char *name, const struct stat *st)
-{
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 16;
-        entry *more = realloc(l->item, cap * sizeof *more);
-        if (!more) return -1;
-        l->item = more;
-        l->cap = cap;
-    }
-    entry e = { .path = strdup(path), .name = strdup(name) };
-    if (st) e.stat = *st;
-    if (!e.path || !e.name) {
-        free_entry(&e);
-        return -1;
-    }
-    l->item[l->n++] = e;
-    return 0;
-}
-
-static int visible(const struct dirent *d)
-{
-    return d->d_name[0] != '.';
-}
-
-/* days: how old a file may be; 0 = any age. */
-static int list_folder(listing *l, const item *it, double days, char *why, size_t why_size)
-{
-    struct dirent **found;
-    int n = scandir(it->path, &found, visible, alphasort), rc = 0;
-    if (n < 0) {
-        snprintf(why, why_size, "%s: the folder cannot be read", it->path);
-        return -1;
-    }
-    for (int k = 0; k < n; k++) {
-        char path[4096], name[256];
-        struct stat st;
-        snprintf(path, sizeof path, "%s/%s", it->path, found[k]->d_name);
-        short_name(path, name);
-        int there = !stat(path, &st) && S_ISREG(st.st_mode);
-        if (there && days > 0) there = difftime(time(NULL), st.st_mtim.tv_sec) <= days * 86400;
-        if (!rc && there) rc = add_entry(l, path, name, &st);
-        free(found[k]);
-    }
-    free(found);
-    if (rc) snprintf(why, why_size, "%s: no memory", it->path);
-    return rc;
-}
-
-/* Names are told apart in the column of names, and there separated by commas. */
-static int check_names(const listing *l, char *why, size_t why_size)
-{
-    for (size_t k = 0; k < l->n; k++) {
-        const char *name = l->item[k].name;
-        if (!*name || strchr(name, ',')) {
-            snprintf(why, why_size, "%s: a region cannot be called '%s'", l->item[k].path, name);
-            return -1;
-        }
-        for (size_t i = 0; i < k; i++)
-            if (!strcmp(name, l->item[i].name)) {
-                snprintf(why, why_size,
-                         "%s and %s: two regions would be called '%s' (FILE:NAME gives a name)",
-                         l->item[i].path, l->item[k].path, name);
-                return -1;
-            }
-    }
-    return 0;
-}
-
-/* old: the state whose files stand for those that are not there at this moment. */
-static int list_now(const nj_region_set *set, const nj_region_view *old, listing *l, char *why,
-                    size_t why_size)
-{
-    *l = (listing){ 0 };
-    for (size_t k = 0; k < set->n_items; k++) {
-        const item *it = &set->item[k];
-        struct stat st = { 0 };
-        int rc = 0;
-        if (it->is_folder) {
-            rc = list_folder(l, it, set->days, why, why_size);
-        } else {
-            if (!it->is_band && stat(it->path, &st))
-                for (size_t i = 0; old && i < old->list.n; i++) /* between unlink and rename: keep */
-                    if (!strcmp(old->list.item[i].path, it->path)) st = old->list.item[i].stat;
-            rc = add_entry(l, it->is_band ? it->text : it->path, it->name, &st);
-            if (rc) snprintf(why, why_size, "%s: no memory", it->text);
-        }
-        if (rc) {
-            free_listing(l);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int same_entry(const entry *a, const entry *b)
-{
-    return !strcmp(a->path, b->path) && a->stat.st_dev == b->stat.st_dev &&
-           a->stat.st_ino == b->stat.st_ino && a->stat.st_size == b->stat.st_size &&
-           a->stat.st_mtim.tv_sec == b->stat.st_mtim.tv_sec &&
-           a->stat.st_mtim.tv_nsec == b->stat.st_mtim.tv_nsec;
-}
-
-static int same_listing(const listing *a, const listing *b)
-{
-    if (a->n != b->n) return 0;
-    for (size_t k = 0; k < a->n; k++)
-        if (!same_entry(&a->item[k], &b->item[k])) return 0;
-    return 1;
-}
 
 /* ---- states ---- */
 
@@ -217,15 +56,15 @@ static void free_view(nj_region_view *v, const nj_region_view *left)
     }
     rgn_index_free(&v->index);
     free(v->region);
-    free_listing(&v->list);
+    rgn_free_listing(&v->list);
     free(v);
 }
 
-static int read_entry(const nj_region_set *set, entry *e, const nj_region_view *old, char *why,
+static int read_entry(const nj_region_set *set, rgn_entry *e, const nj_region_view *old, char *why,
                       size_t why_size)
 {
     for (size_t i = 0; old && i < old->list.n; i++)
-        if (same_entry(e, &old->list.item[i])) {
+        if (rgn_same_entry(e, &old->list.item[i])) {
             e->region = old->list.item[i].region;
             return 0;
         }
@@ -234,15 +73,16 @@ static int read_entry(const nj_region_set *set, entry *e, const nj_region_view *
         snprintf(why, why_size, "%s: no memory", e->path);
         return -1;
     }
-    for (size_t k = 0; k < set->n_items; k++)
-        if (set->item[k].is_band && !strcmp(set->item[k].text, e->path)) {
-            region->band = set->item[k].band;
+    for (size_t k = 0; k < set->items.n; k++)
+        if (set->items.item[k].is_band && !strcmp(set->items.item[k].text, e->path)) {
+            region->band = set->items.item[k].band;
             region->is_band = 1;
         }
     if (!region->is_band && rgn_read(e->path, set->level, region, why, why_size)) {
         free(region);
         return -1;
     }
+    if (!region->is_band) rgn_note_file(e->path);
     e->region = region;
     return 0;
 }
@@ -253,20 +93,20 @@ static int region_is_skymap(const nj_region_view *view)
 }
 
 /* One file, and it is a map. A folder with one map in it may get others. */
-static int one_skymap(const nj_region_set *set, const listing *l)
+static int one_skymap(const nj_region_set *set, const rgn_listing *l)
 {
-    return set->n_items == 1 && !set->item[0].is_folder && l->n == 1 && l->item[0].region->is_map;
+    return set->items.n == 1 && !set->items.item[0].is_folder && l->n == 1 && l->item[0].region->is_map;
 }
 
 /* The state of a listing, which becomes its own; NULL with the reason in why, and the listing is as it was
  * but for its regions. */
-static nj_region_view *load_view(const nj_region_set *set, listing *l, char *why, size_t why_size)
+static nj_region_view *load_view(const nj_region_set *set, rgn_listing *l, char *why, size_t why_size)
 {
     nj_region_view *old = set->newest, *v = calloc(1, sizeof *v);
     if (v) v->region = calloc(l->n + 1, sizeof *v->region);
     int rc = v && v->region ? 0 : -1;
     if (rc) snprintf(why, why_size, "no memory for %zu regions", l->n);
-    if (!rc) rc = check_names(l, why, why_size);
+    if (!rc) rc = rgn_check_names(l, why, why_size);
     for (size_t k = 0; k < l->n && !rc; k++) {
         rc = read_entry(set, &l->item[k], old, why, why_size);
         if (!rc) v->region[k] = l->item[k].region;
@@ -284,7 +124,7 @@ static nj_region_view *load_view(const nj_region_set *set, listing *l, char *why
         v->list = *l;
         v->generation = old ? old->generation + 1 : 1;
         v->older = old;
-        *l = (listing){ 0 };
+        *l = (rgn_listing){ 0 };
         return v;
     }
     for (size_t k = 0; k < l->n; k++) {
@@ -323,14 +163,14 @@ static void look(nj_region_set *set)
     if (now.tv_sec == set->looked && asked == set->rechecks) return;
     set->looked = now.tv_sec;
     set->rechecks = asked;
-    listing l;
+    rgn_listing l;
     char why[400];
-    if (list_now(set, set->newest, &l, set->problem, sizeof set->problem)) return;
-    if (same_listing(&l, &set->newest->list) || (set->refused.n && same_listing(&l, &set->refused))) {
-        free_listing(&l);
+    if (rgn_list_now(&set->items, &set->newest->list, &l, set->problem, sizeof set->problem)) return;
+    if (rgn_same_listing(&l, &set->newest->list) || (set->refused.n && rgn_same_listing(&l, &set->refused))) {
+        rgn_free_listing(&l);
         return;
     }
-    free_listing(&set->refused);
+    rgn_free_listing(&set->refused);
     nj_region_view *v = load_view(set, &l, why, sizeof why);
     if (!v) {
         snprintf(set->problem, sizeof set->problem, "%s; the old state stays in use", why);
@@ -350,69 +190,30 @@ static void region_close(nj_region_set *set)
         older = v->older;
         free_view(v, older);
     }
-    for (size_t k = 0; k < set->n_items; k++) {
-        free(set->item[k].text);
-        free(set->item[k].name);
-        free(set->item[k].path);
-    }
-    free(set->item);
-    free_listing(&set->refused);
+    rgn_free_items(&set->items);
+    rgn_free_listing(&set->refused);
     pthread_mutex_destroy(&set->lock);
     free(set);
-}
-
-static int add_item(nj_region_set *set, const char *text, const char *name, char *why, size_t why_size)
-{
-    item *more = realloc(set->item, (set->n_items + 1) * sizeof *more);
-    if (!more) return NJ_ENOMEM;
-    set->item = more;
-    item *it = &more[set->n_items++];
-    *it = (item){ .text = strdup(text), .is_folder = text[strlen(text) - 1] == '/' };
-    int band = rgn_make_band(text, &it->band);
-    char given[256];
-    if (band < 0) {
-        snprintf(why, why_size,
-                 "%s: a band is 'galactic LOW HIGH' or 'ecliptic LOW HIGH', in degrees from -90 "
-                 "to 90",
-                 text);
-        return NJ_ECONF;
-    }
-    it->is_band = band;
-    snprintf(given, sizeof given, "%s", name);
-    if (!strcmp(text, name) && band) given[strcspn(given, " ")] = 0;
-    if (!strcmp(text, name) && !band) short_name(text, given);
-    it->name = strdup(given);
-    if (!band && !(it->path = njx_find(text))) {
-        snprintf(why, why_size, "%s: no such %s here or along the data path", text,
-                 it->is_folder ? "folder" : "file");
-        return NJ_ENO_CATALOG;
-    }
-    return it->text && it->name ? NJ_OK : NJ_ENOMEM;
 }
 
 static int region_open(const char *list, double level, double days, nj_region_set **opened, char *why,
                        size_t why_size)
 {
-    char text[256], name[256];
     nj_region_set *set = calloc(1, sizeof *set);
     *opened = NULL;
     snprintf(why, why_size, "no memory");
     if (!set) return NJ_ENOMEM;
     pthread_mutex_init(&set->lock, NULL);
     set->level = level;
-    set->days = days;
-    int rc = NJ_OK;
-    while (rc == NJ_OK && nj_list_item(&list, text, name, sizeof text)) {
-        if (*text) rc = add_item(set, text, name, why, why_size);
-    }
-    listing l = { 0 };
-    if (rc == NJ_OK && !set->n_items) {
+    int rc = rgn_read_list(&set->items, list, days, why, why_size);
+    rgn_listing l = { 0 };
+    if (rc == NJ_OK && !set->items.n) {
         snprintf(why, why_size, "no file, folder or band is named");
         rc = NJ_ECONF;
     }
-    if (rc == NJ_OK && list_now(set, NULL, &l, why, why_size)) rc = NJ_ECONF;
+    if (rc == NJ_OK && rgn_list_now(&set->items, NULL, &l, why, why_size)) rc = NJ_ECONF;
     if (rc == NJ_OK && !(set->newest = load_view(set, &l, why, why_size))) rc = NJ_ECONF;
-    free_listing(&l);
+    rgn_free_listing(&l);
     if (rc == NJ_OK)
         *opened = set;
     else
@@ -494,6 +295,8 @@ const void *nj_region_service(uint32_t version)
                                      .find_plain = region_find_plain,
                                      .problem = region_problem,
                                      .is_skymap = region_is_skymap,
-                                     .at = region_at };
+                                     .at = region_at,
+                                     .have = rgn_have,
+                                     .served = rgn_served };
     return version == NJ_REGION_VERSION ? &table : NULL;
 }
