@@ -10,6 +10,7 @@
 
 #include "../base/log.h"
 #include "../base/clock.h"
+#include "../base/scratch.h"
 #include "../avro/decode.h"
 #include "../measure/stats.h"
 #include "rows.h"
@@ -181,10 +182,13 @@ static void print_sweep(nj_bench_run *run, const bench *b, const sweep *s)
 
 static char *written_by(nj_bench_run *run, bench *b, int threads, size_t *size)
 {
-    char path[] = "/tmp/nightjar-bench-XXXXXX", spec[64];
-    int fd = mkstemp(path);
-    if (fd < 0) return NULL;
-    close(fd);
+    char folder[256], path[272], spec[300];
+    nj_error err = { "" };
+    if (nj_scratch_make(folder, sizeof folder, NULL, "bench", &err)) {
+        nj_log(NJ_LOG_ERROR, "%s", err.text);
+        return NULL;
+    }
+    snprintf(path, sizeof path, "%s/rows", folder);
     snprintf(spec, sizeof spec, "ndjson:%s", path);
     nj_report report;
     char *bytes = NULL;
@@ -198,7 +202,7 @@ static char *written_by(nj_bench_run *run, bench *b, int threads, size_t *size)
         if (f) fclose(f);
     }
     nj_report_free(&report);
-    unlink(path);
+    nj_scratch_remove(folder);
     return bytes;
 }
 

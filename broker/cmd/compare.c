@@ -13,6 +13,7 @@
 #include "../base/file.h"
 #include "../base/format.h"
 #include "../base/log.h"
+#include "../base/scratch.h"
 #include "../measure/per_alert.h"
 #include "../measure/stats.h"
 #include "../report/bench_file.h"
@@ -266,9 +267,11 @@ static int run_once(const char *binary, char **args, int n_args, const char *pat
 /* A B B A A B B A ...: neither side always has the warmer machine. */
 static int rerun(rows *all, int rounds, char **binary, char **args, int n_args)
 {
-    char path[] = "/tmp/nightjar-compare-XXXXXX";
-    int fd = mkstemp(path), rc = fd < 0 ? -1 : 0;
-    if (fd >= 0) close(fd);
+    char folder[256], path[272];
+    nj_error err = { "" };
+    int rc = nj_scratch_make(folder, sizeof folder, NULL, "compare", &err);
+    if (rc) fprintf(stderr, "nightjar compare: %s\n", err.text);
+    snprintf(path, sizeof path, "%s/report", folder);
     for (int i = -1; i < rounds && rc == 0; i++) /* -1: warm-up */
         for (int k = 0; k < 2 && rc == 0; k++) {
             int side = (i & 1) ^ k;
@@ -277,7 +280,7 @@ static int rerun(rows *all, int rounds, char **binary, char **args, int n_args)
             if (isatty(STDERR_FILENO)) fprintf(stderr, "\rround %d of %d", i + 1, rounds);
         }
     if (isatty(STDERR_FILENO)) fprintf(stderr, "\n");
-    unlink(path);
+    if (folder[0]) nj_scratch_remove(folder);
     return rc;
 }
 

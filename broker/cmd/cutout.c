@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../base/scratch.h"
 #include "../cutout/speed.h"
 #include "command.h"
 
@@ -148,33 +149,15 @@ static int bench_cube(const options *o, const char *folder, const nj_cut_target 
     return rc;
 }
 
-static void remove_stamps(const char *folder, const nj_cut_target *target, uint32_t n)
-{
-    char path[4096];
-    for (uint32_t i = 0; i < n; i++)
-        if (snprintf(path, sizeof path, "%s/%s.fits", folder, target[i].name) < (int)sizeof path)
-            unlink(path);
-    rmdir(folder);
-}
-
 static int bench(const options *o, const char *path, nj_error *err)
 {
-    const char *tmp = getenv("TMPDIR");
     char folder[2048], toy[2100] = "", name[256];
     nj_cut_target *target = NULL;
     uint32_t n = TOY_TARGETS;
     nj_cut_image image = { 0 };
     nj_cut_point point[NJ_CUT_POINTS];
     int rc = NJ_EXIT_SOURCE, failed;
-    if (snprintf(folder, sizeof folder, "%s/nightjar-cutout-XXXXXX", tmp && *tmp ? tmp : "/tmp") >=
-        (int)sizeof folder) {
-        nj_fail(err, "TMPDIR: the path is too long");
-        return NJ_EXIT_USAGE;
-    }
-    if (!mkdtemp(folder)) {
-        nj_fail(err, "%s: %s", folder, strerror(errno));
-        return NJ_EXIT_LEDGER;
-    }
+    if (nj_scratch_make(folder, sizeof folder, NULL, "cutout", err)) return NJ_EXIT_LEDGER;
     if (path)
         failed = nj_cut_targets_read(o->targets, &target, &n, err);
     else {
@@ -199,9 +182,7 @@ static int bench(const options *o, const char *path, nj_error *err)
         }
     }
     nj_cut_image_close(&image);
-    if (*toy) unlink(toy);
-    if (target) remove_stamps(folder, target, n);
-    rmdir(folder);
+    nj_scratch_remove(folder);
     nj_cut_targets_free(target, target ? n : 0);
     return rc;
 }

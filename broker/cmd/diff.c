@@ -11,6 +11,7 @@
 #include "../base/debug.h"
 #include "../base/file.h"
 #include "../base/log.h"
+#include "../base/scratch.h"
 #include "../flow/run.h"
 #include "../graph/modules.h"
 #include "../measure/stats.h"
@@ -33,7 +34,7 @@ typedef struct column {
 
 typedef struct side {
     const char *spec, *path; /* path: of the shared object, or NULL */
-    char module[96], rows[64];
+    char module[96], folder[256], rows[264];
     const char *version;
     double cpu[MOST_ROUNDS];
 } side;
@@ -106,12 +107,10 @@ static int one_run(const job *j, const side *s, const char *sink, double *cpu, n
 
 static int write_rows(job *j, side *s, nj_error *err)
 {
-    char spec[80];
+    char spec[280];
     double ignored;
-    strcpy(s->rows, "/tmp/nightjar-diff-XXXXXX");
-    int fd = mkstemp(s->rows);
-    if (fd < 0) return nj_fail(err, "%s: cannot be made", s->rows);
-    close(fd);
+    if (nj_scratch_make(s->folder, sizeof s->folder, NULL, "diff", err)) return -1;
+    snprintf(s->rows, sizeof s->rows, "%s/rows", s->folder);
     snprintf(spec, sizeof spec, "ndjson:%s", s->rows);
     return one_run(j, s, spec, &ignored, err);
 }
@@ -305,7 +304,7 @@ static int work(job *j, nj_error *err)
     int empty = rc == 1;
     if (rc == 0) rc = time_both(j, err);
     for (int i = 0; i < 2; i++)
-        if (j->side[i].rows[0]) unlink(j->side[i].rows);
+        if (j->side[i].folder[0]) nj_scratch_remove(j->side[i].folder);
     if (rc) return empty ? NJ_EXIT_USAGE : NJ_EXIT_SOURCE;
     print_diff(j);
     return NJ_EXIT_OK;

@@ -10,6 +10,7 @@
 
 #include "../base/debug.h"
 #include "../base/log.h"
+#include "../base/scratch.h"
 #include "../flow/cli.h"
 #include "command.h"
 
@@ -54,15 +55,6 @@ NJ_COMMAND(objects) = {
                                    { "130", "interrupted" },
                                    { 0 } },
 };
-
-/* A folder for this run: of --work, TMPDIR or /tmp. */
-static int make_folder(const options *o, char *path, size_t size, nj_error *err)
-{
-    const char *tmp = o->work ? o->work : getenv("TMPDIR");
-    if ((size_t)snprintf(path, size, "%s/nightjar-objects-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= size)
-        return nj_fail(err, "--work: the path is too long");
-    return mkdtemp(path) ? 0 : nj_fail(err, "%s: %s", path, strerror(errno));
-}
 
 static int check(const options *o, nj_error *err)
 {
@@ -157,12 +149,6 @@ static int join_and_run(options *o, const char *folder, nj_error *err)
     } else {
         nj_log(NJ_LOG_ERROR, "%s", err->text);
     }
-    if (!o->merged)
-        for (uint32_t i = 0; i < account.n_surveys; i++) {
-            char path[4200];
-            snprintf(path, sizeof path, "%s/%s.avro", folder, account.survey[i]);
-            unlink(path);
-        }
     nj_objects_free(objects);
     return rc;
 }
@@ -173,7 +159,8 @@ static int objects_main(int argc, char **argv)
     nj_error err = { "" };
     char folder[4000];
     if (nj_cli_read(&o.cli, nj_command_objects.options, argc, argv, &err) || check(&o, &err) ||
-        choose(&o, &err) || nj_cli_begin(&o.cli, &err) || make_folder(&o, folder, sizeof folder, &err)) {
+        choose(&o, &err) || nj_cli_begin(&o.cli, &err) ||
+        nj_scratch_make(folder, sizeof folder, o.work, "objects", &err)) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         nj_cli_free(&o.cli);
         return NJ_EXIT_USAGE;
@@ -181,7 +168,7 @@ static int objects_main(int argc, char **argv)
     nj_stop_on_signals();
     o.cli.options.stop = nj_stop_flag();
     const int rc = join_and_run(&o, folder, &err);
-    rmdir(folder);
+    nj_scratch_remove(folder);
     nj_cli_free(&o.cli);
     return rc;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../base/exit.h"
+#include "../base/scratch.h"
 #include "../batch/cell.h"
 #include "../query/filter.h"
 #include "topics.h"
@@ -183,8 +184,8 @@ int nj_topics_find(nj_cli *cli, const char *const *source, uint32_t n_sources, n
     nj_topic_option *topic = calloc(n + 1, sizeof *topic);
     nj_buffer select = { 0 };
     nj_report report = { 0 };
-    char letters[] = "/tmp/nightjar-topics-XXXXXX";
-    int rc = -1, fd = -1;
+    char folder[256] = "", letters[280];
+    int rc = -1;
     *found = (nj_topics_found){ 0 };
     if (!topic || make_room(&c, n)) {
         nj_fail(err, "out of memory");
@@ -193,10 +194,8 @@ int nj_topics_find(nj_cli *cli, const char *const *source, uint32_t n_sources, n
     if (n) memcpy(topic, o.topic, n * sizeof *topic);
     topic[n] = (nj_topic_option){ EVERY, "1" };
     if (!o.select && modules_of(cli, &select, err)) goto done;
-    if ((fd = mkstemp(letters)) < 0) {
-        nj_fail(err, "%s: cannot be made", letters);
-        goto done;
-    }
+    if (nj_scratch_make(folder, sizeof folder, NULL, "topics", err)) goto done;
+    snprintf(letters, sizeof letters, "%s/letters", folder);
     o.topic = topic;
     o.n_topics = n + 1;
     if (!o.select) o.select = select.data;
@@ -216,10 +215,7 @@ int nj_topics_find(nj_cli *cli, const char *const *source, uint32_t n_sources, n
         if (report.topic[t].offered)
             found->of[t].clause_us = (double)report.topic[t].ns / 1e3 / (double)report.topic[t].offered;
 done:
-    if (fd >= 0) {
-        close(fd);
-        unlink(letters);
-    }
+    if (folder[0]) nj_scratch_remove(folder);
     nj_report_free(&report);
     nj_buffer_free(&select);
     free(topic);

@@ -12,24 +12,16 @@
 
 #include "../base/buffer.h"
 #include "../base/file.h"
+#include "../base/scratch.h"
 
 int nj_build_folder(char path[256], nj_error *err)
 {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(path, 256, "%.200s/nightjar-profile-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    return mkdtemp(path) ? 0 : nj_fail(err, "%s: %s", path, strerror(errno));
+    return nj_scratch_make(path, 256, NULL, "profile", err);
 }
 
 void nj_build_remove(const char *path)
 {
-    DIR *folder = opendir(path);
-    for (struct dirent *e; folder && (e = readdir(folder));) {
-        char file[1024];
-        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
-        if (e->d_name[0] != '.') unlink(file);
-    }
-    if (folder) closedir(folder);
-    rmdir(path);
+    nj_scratch_remove(path);
 }
 
 int nj_build_command(char *const argv[], const char *folder, char **text)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/scratch.h"
 #include "../graph/answers.h"
 
 enum { PASS_NS = 2000000000, MOST_REPEATS = 10000 };
@@ -53,7 +54,7 @@ static void copy(const char *path, FILE *out)
 int nj_python_profile(const nj_replay_options *o, const nj_alerts *alerts, int64_t repeat, bool lines,
                       FILE *out, nj_error *err)
 {
-    char path[] = "/tmp/nightjar-lines-XXXXXX", section[96];
+    char folder[256], path[272], section[96];
     pass plain, traced;
     const char *name = o->instance ? o->instance : nj_engine_python(o->settings, o->module_file, err);
     if (!name || one_pass(o, alerts, repeat, &plain, err)) return -1;
@@ -63,9 +64,8 @@ int nj_python_profile(const nj_replay_options *o, const nj_alerts *alerts, int64
             name, (unsigned long long)plain.alerts, (unsigned long long)plain.answered,
             (long long)plain.repeat, plain.wall_us, plain.call_us, plain.cpu_us);
     if (!lines) return 0;
-    int fd = mkstemp(path);
-    if (fd < 0) return nj_fail(err, "%s: cannot be made", path);
-    close(fd);
+    if (nj_scratch_make(folder, sizeof folder, NULL, "lines", err)) return -1;
+    snprintf(path, sizeof path, "%s/lines", folder);
     snprintf(section, sizeof section, "module.%s", name);
     int rc =
         nj_settings_set(o->settings, section, "profile", path, "profile") ? nj_fail(err, "out of memory") : 0;
@@ -75,6 +75,6 @@ int nj_python_profile(const nj_replay_options *o, const nj_alerts *alerts, int64
                 traced.cpu_us, traced.cpu_us / plain.cpu_us);
         copy(path, out);
     }
-    unlink(path);
+    nj_scratch_remove(folder);
     return rc;
 }

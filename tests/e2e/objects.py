@@ -2,9 +2,9 @@
 """nightjar objects: alerts joined by object. What is dropped or joined is counted; bounded memory changes
 nothing; phase curves of 14 solar system objects against fink-utils, from packets to rows."""
 
-import copy, json, math, os, random, re, tarfile
+import copy, fcntl, json, math, os, random, re, subprocess, tarfile, time
 from avro import Schema, container, make_container
-from tap import ROOT, SHARED, Folder, done, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, ROOT, SHARED, Folder, done, nightjar, ok, report, rows, skip
 
 POINT = [("midpointMjdTai", "double"), ("psfFlux", "double"), ("psfFluxErr", "double"), ("band", "string")]
 PLACE = [("ra", "double"), ("dec", "double")]
@@ -420,7 +420,45 @@ def real_alerts():
             print("# " + line)
 
 
+def killed():
+    """What a killed run left is removed by the next one; what is in use, or not yet locked, stays."""
+    os.mkdir("tmp")
+    nightjar("simulate", "-n", 300, "--seed", 3, "-q", "-o", "killed.tar")
+    with open("killed.tar", "rb") as f:
+        half = f.read(os.path.getsize("killed.tar") // 1024 * 512)
+    env = {"TMPDIR": os.path.abspath("tmp")}
+    run = subprocess.Popen(
+        [NIGHTJAR, "objects", "-", "-o", "ndjson:killed.ndjson"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **env},
+    )
+    while not os.listdir("tmp"):
+        time.sleep(0.01)
+    run.stdin.write(half)
+    run.kill()
+    run.wait()
+    (left,) = os.listdir("tmp")
+    for name in ("dddddd", "eeeeee", "ffffff"):
+        os.mkdir(f"tmp/nightjar-objects-{name}")
+        open(f"tmp/nightjar-objects-{name}/ztf.avro", "w").close()
+    for name in (left, "nightjar-objects-dddddd", "nightjar-objects-eeeeee"):
+        os.utime(f"tmp/{name}", (1e9, 1e9))
+    used = os.open("tmp/nightjar-objects-eeeeee", os.O_RDONLY)
+    fcntl.flock(used, fcntl.LOCK_EX)
+    r = nightjar("objects", "killed.tar", "-o", "ndjson:killed.ndjson", env=env)
+    ok(r.returncode == 0, "objects after a kill", r.stderr)
+    there = sorted(os.listdir("tmp"))
+    ok(left not in there, "what the killed run left is removed", there)
+    ok("nightjar-objects-dddddd" not in there, "so is an older one with a file in it", there)
+    ok("nightjar-objects-eeeeee" in there, "one that is in use stays", there)
+    ok("nightjar-objects-ffffff" in there, "one that was just made stays", there)
+    ok(len(there) == 2, "its own is removed", there)
+    os.close(used)
+
+
 with Folder():
+    killed()
     what_is_counted()
     kinds_and_limits()
     bounded_memory()
