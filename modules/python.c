@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,7 +46,8 @@ typedef struct state {
 } state;
 
 typedef struct thread {
-    int socket; /* 0: not open */
+    nj_python_peer peer; /* all 0: not open */
+    pid_t owner;         /* who opened it; a fork of that has copies of the descriptors only */
     nj_python_memory memory;
     int64_t pid, cpu_ns; /* of the worker: its CPU time when that was last looked at */
 } thread;
@@ -183,7 +184,8 @@ static void close_python(void *self)
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
-typedef enum { ANSWERED, RAISED, DIED, HUNG, NO_MEMORY } ending;
+/* SPOILT: what the worker left in the shared memory makes no sense. */
+typedef enum { ANSWERED, RAISED, DIED, HUNG, SPOILT, NO_MEMORY } ending;
 
 static int64_t now_ns(void)
 {
@@ -192,31 +194,36 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static bool tell(const thread *t, int64_t what, int64_t a, int64_t b)
+static void tell(const thread *t, nj_python_ask what)
 {
-    const int64_t m[NJ_PYTHON_WORDS] = { what, a, b, 0 };
-    return send(t->socket, m, sizeof m, MSG_NOSIGNAL) == sizeof m;
+    head(t)[NJ_PYTHON_SIZE] = (int64_t)t->memory.size;
+    head(t)[NJ_PYTHON_ANSWER] = NJ_PYTHON_DONE;
+    head(t)[NJ_PYTHON_ASK] = what;
+    eventfd_write(t->peer.call, 1); /* a system call: all of the above is written before */
 }
 
 static bool open_worker(const state *s, thread *t)
 {
     head(t)[NJ_PYTHON_PID] = head(t)[NJ_PYTHON_STATUS] = 0;
-    int socket = nj_python_worker(s->python, t->memory.fd);
-    t->socket = socket < 0 ? 0 : socket;
-    return socket >= 0;
+    t->owner = getpid();
+    return nj_python_worker(s->python, t->memory.fd, &t->peer) == 0;
 }
 
 static void close_worker(thread *t)
 {
-    if (t->socket) close(t->socket);
-    t->socket = 0;
+    if (t->peer.socket && t->owner == getpid()) tell(t, NJ_PYTHON_END);
+    nj_python_close(&t->peer);
 }
 
 /* The pictures of some rows, behind what is used. */
-static bool open_images(const state *s, thread *t, const nj_work *w, const int64_t *m)
+static bool open_images(const state *s, thread *t, const nj_work *w)
 {
-    size_t table = nj_python_put_images(&s->tables, &t->memory, w, m[1], m[2], m[3]);
-    return table && tell(t, NJ_PYTHON_OPENED, (int64_t)t->memory.size, (int64_t)table);
+    const int64_t *h = head(t);
+    size_t table = nj_python_put_images(&s->tables, &t->memory, w, h[NJ_PYTHON_NEED], h[NJ_PYTHON_FIRST],
+                                        h[NJ_PYTHON_COUNT]);
+    head(t)[NJ_PYTHON_FIRST] = (int64_t)table;
+    if (table) tell(t, NJ_PYTHON_OPENED);
+    return table != 0;
 }
 
 /* What a call cost elsewhere. */
@@ -224,33 +231,36 @@ typedef struct cost {
     int64_t cpu_ns, wait_ns;
 } spent;
 
+/* For what the worker writes to `answer`, or for its end. */
 static ending wait_for(const state *s, thread *t, const nj_work *w, spent *cost)
 {
-    const int64_t until = now_ns() + (int64_t)(s->c->deadline_s * 1e9);
+    const bool limited = s->c->deadline_s > 0;
+    int64_t before = now_ns();
+    const int64_t until = before + (int64_t)(s->c->deadline_s * 1e9);
     for (;;) {
-        int64_t m[NJ_PYTHON_WORDS], left = s->c->deadline_s > 0 ? (until - now_ns()) / 1000000 + 1 : -1;
-        struct pollfd f = { .fd = t->socket, .events = POLLIN };
-        if (s->c->deadline_s > 0 && left < 1) return HUNG;
-        const int64_t before = now_ns();
-        int rc = poll(&f, 1, (int)(left > 1000000 ? 1000000 : left));
-        cost->wait_ns += now_ns() - before;
-        if (rc < 0 && errno == EINTR) continue;
-        if (rc == 0) continue;
-        if (recv(t->socket, m, sizeof m, 0) != sizeof m) return DIED;
-        if (m[0] == NJ_PYTHON_IMAGES) {
-            if (!open_images(s, t, w, m)) return NO_MEMORY;
-            continue;
-        }
-        if ((m[0] != NJ_PYTHON_DONE && m[0] != NJ_PYTHON_RAISED) || !nj_python_map(&t->memory, (size_t)m[1]))
-            return NO_MEMORY;
-        return m[0] == NJ_PYTHON_DONE ? ANSWERED : RAISED;
+        struct pollfd f[2] = { { .fd = t->peer.answer, .events = POLLIN }, { .fd = t->peer.socket } };
+        int64_t left = limited ? (until - before) / 1000000 + 1 : -1;
+        if (limited && left < 1) return HUNG;
+        int rc = poll(f, 2, (int)(left > 1000000 ? 1000000 : left));
+        const int64_t after = now_ns();
+        cost->wait_ns += after - before;
+        before = after;
+        if (rc <= 0) continue; /* a signal, or time to look whether there is time left */
+        eventfd_t n;
+        if (!(f[0].revents & POLLIN) || eventfd_read(t->peer.answer, &n)) return DIED;
+        const int64_t answer = head(t)[NJ_PYTHON_ANSWER];
+        if (!nj_python_map(&t->memory, (size_t)head(t)[NJ_PYTHON_SIZE])) return SPOILT;
+        if (answer == NJ_PYTHON_DONE) return ANSWERED;
+        if (answer == NJ_PYTHON_RAISED) return RAISED;
+        if (answer != NJ_PYTHON_IMAGES || !open_images(s, t, w)) return SPOILT;
+        before = now_ns();
     }
 }
 
 static ending ask(const state *s, thread *t, const nj_work *w, spent *cost)
 {
     if (!nj_python_put(&s->tables, &t->memory, w)) return NO_MEMORY;
-    if (!tell(t, NJ_PYTHON_CALL, (int64_t)t->memory.size, 0)) return DIED;
+    tell(t, NJ_PYTHON_CALL);
     return wait_for(s, t, w, cost);
 }
 
@@ -274,9 +284,9 @@ static bool is_new(counts *c, const char *text, size_t n)
 /* The traceback, a line each: once. */
 static void report_raised(const state *s, const thread *t, const nj_work *w)
 {
-    const char *text = t->memory.base + head(t)[NJ_PYTHON_TEXT];
-    size_t n = (size_t)head(t)[NJ_PYTHON_TEXT_BYTES];
     const int64_t place = head(t)[NJ_PYTHON_TEXT];
+    const size_t n = (size_t)head(t)[NJ_PYTHON_TEXT_BYTES];
+    const char *text = t->memory.base + place;
     if (place <= 0 || (size_t)place > t->memory.size || n > t->memory.size - (size_t)place) return;
     if (!is_new(s->count, text, n)) return;
     s->host->log(s->host->opaque, 0, "%s: raised in a call of %u rows from alert %lld:", s->c->file, w->n,
@@ -287,6 +297,16 @@ static void report_raised(const state *s, const thread *t, const nj_work *w)
         s->host->log(s->host->opaque, 0, "  %.*s", (int)line, text + i);
         i += line + 1;
     }
+}
+
+/* What it is at is not known: another one is started for the next call. */
+static void report_spoilt(const state *s, thread *t, const nj_work *w)
+{
+    static const char what[] = "a worker left what makes no sense in the memory that it shares";
+    if (is_new(s->count, what, strlen(what)))
+        s->host->log(s->host->opaque, 0, "%s: %s, in a call of %u rows from alert %lld", s->c->file, what,
+                     w->n, (long long)w->id[w->row[0]]);
+    close_worker(t);
 }
 
 /* How the worker ended, as the interpreter that forked it noted. */
@@ -375,7 +395,7 @@ static int process(const void *self, void *memory, const nj_work *w)
     atomic_fetch_add_explicit(&s->count->rows, w->n, memory_order_relaxed);
     ending end = DIED;
     for (int try = 0;; try++) {
-        if (!t->socket && !open_worker(s, t)) return all_off(w);
+        if (!t->peer.socket && !open_worker(s, t)) return all_off(w);
         end = ask(s, t, w, &cost);
         bool again = end == DIED && try == 0 && !s->serial;
         if (end == HUNG) cost.cpu_ns += worker_ns(t);
@@ -386,8 +406,9 @@ static int process(const void *self, void *memory, const nj_work *w)
              : end == NO_MEMORY ? NJ_ENOMEM
                                 : NJ_EDATA;
     if (end == RAISED) report_raised(s, t, w);
-    if (end == NO_MEMORY) close_worker(t), errno = 0; /* what it is at is not known */
-    if ((end == DIED || end == HUNG) && w->n == 1) count_failure(s);
+    if (end == SPOILT || (rc == NJ_EDATA && end == ANSWERED)) report_spoilt(s, t, w);
+    if (end == NO_MEMORY) close_worker(t), errno = 0;
+    if (w->n == 1 && end != ANSWERED && end != RAISED) count_failure(s);
     cost.cpu_ns += worker_ns(t);
     note_cost(w, &cost);
     return rc;
@@ -397,7 +418,7 @@ static int thread_open(const void *self, void *memory)
 {
     const state *s = self;
     thread *t = memory;
-    if (nj_python_memory_open(&t->memory)) return NJ_ENOMEM;
+    if (nj_python_memory_open(&t->memory, &s->tables)) return NJ_ENOMEM;
     return open_worker(s, t) ? NJ_OK : NJ_EINTERNAL;
 }
 

@@ -11,39 +11,41 @@
 extern "C" {
 #endif
 
-/* The words of the shared memory's head, and what follows it: NJ_PYTHON_COLUMN words per need, then per
- * give. Places are bytes from the beginning of the memory; 0 = not there. */
+/* The words of the shared memory: a head, the number of elements of each column (needs, then gives), and
+ * NJ_PYTHON_COLUMN words for each column. Places are bytes from the beginning of the memory; 0 = none. */
 enum {
-    NJ_PYTHON_N_ROWS,
-    NJ_PYTHON_N_NEEDS,
-    NJ_PYTHON_N_GIVES,
-    NJ_PYTHON_ID,     /* int64 [rows] */
-    NJ_PYTHON_REASON, /* uint8 [rows], to be filled */
-    NJ_PYTHON_USED,   /* bytes; who needs more room takes it behind them, and makes the file longer */
-    NJ_PYTHON_TEXT,   /* what was raised */
-    NJ_PYTHON_TEXT_BYTES,
-    NJ_PYTHON_PID,      /* of the worker */
-    NJ_PYTHON_STATUS,   /* 1 + how it ended, as wait() says: written by the interpreter that forked it */
+    NJ_PYTHON_ID,       /* int64 [rows] */
+    NJ_PYTHON_REASON,   /* uint8 [rows], to be filled */
     NJ_PYTHON_REASONED, /* 1: the worker filled the reasons; 0: a row with an answer is done */
-    NJ_PYTHON_HEAD = 16,
-    NJ_PYTHON_COLUMN = 4
+    NJ_PYTHON_USED,     /* bytes; who needs more room takes it behind them, and makes the file longer */
+    NJ_PYTHON_TEXT,     /* what was raised */
+    NJ_PYTHON_TEXT_BYTES,
+    NJ_PYTHON_PID,    /* of the worker */
+    NJ_PYTHON_STATUS, /* 1 + how it ended, as wait() says: written by the interpreter that forked it */
+    NJ_PYTHON_ANSWER, /* nj_python_answer; DONE before the call */
+    NJ_PYTHON_NEED,   /* for IMAGES: a need, its first row, how many */
+    NJ_PYTHON_FIRST,
+    NJ_PYTHON_COUNT,
+    NJ_PYTHON_ASK,    /* nj_python_ask */
+    NJ_PYTHON_SIZE,   /* of the memory: whoever makes it longer writes this */
+    NJ_PYTHON_LAYOUT, /* another number when a place is another one */
+    NJ_PYTHON_N_ROWS,
+    NJ_PYTHON_HEAD, /* here the numbers of elements begin */
+    NJ_PYTHON_COLUMN = 3
 };
 /* The words of a column. */
 enum {
     NJ_PYTHON_DATA,    /* its elements; of texts their lengths, int32, -1 = none */
     NJ_PYTHON_OFFSETS, /* int64 [rows + 1], of a series */
-    NJ_PYTHON_N,       /* elements */
     NJ_PYTHON_BYTES    /* of texts: the bytes, one behind the other */
 };
-/* The first word of a message of NJ_PYTHON_WORDS int64. */
-enum {
-    NJ_PYTHON_CALL = 1, /* to the worker: size of the memory */
-    NJ_PYTHON_OPENED, /* to the worker: size, place of [count][3] words: place, rows, columns of each image */
-    NJ_PYTHON_DONE,   /* from it: size, nanoseconds of CPU time */
-    NJ_PYTHON_RAISED, /* from it: the same */
-    NJ_PYTHON_IMAGES, /* from it: need, first row, count */
-    NJ_PYTHON_WORDS = 4
-};
+/* What the host asks for, and what a worker answers, each announced by the eventfd of its direction. */
+typedef enum nj_python_ask {
+    NJ_PYTHON_CALL = 1, /* the columns are in the memory */
+    NJ_PYTHON_OPENED, /* the images are: FIRST is the place of [count][3] words: place, rows, columns; or 0 */
+    NJ_PYTHON_END
+} nj_python_ask;
+typedef enum nj_python_answer { NJ_PYTHON_DONE = 1, NJ_PYTHON_RAISED, NJ_PYTHON_IMAGES } nj_python_answer;
 
 /* The columns of a module, and the memory of one thread. */
 typedef struct nj_python_tables {
@@ -51,20 +53,32 @@ typedef struct nj_python_tables {
     const nj_give *give;
     uint32_t n_needs, n_gives;
 } nj_python_tables;
+/* Where a column lies. The host follows only these: the other side can write to the words of the memory. */
+typedef struct nj_python_place {
+    size_t data, offsets, bytes; /* places */
+    size_t n, n_bytes, room,
+        bytes_room; /* elements and bytes of this call, and those that there is room for */
+    uint32_t like;  /* the first column that has the same offsets */
+    bool there, ragged;
+} nj_python_place;
 typedef struct nj_python_memory {
     int fd;
     char *base;
     size_t size;
-} nj_python_memory; /* zero-initialised */
+    nj_python_place *place;  /* needs, then gives */
+    size_t rows, id, reason; /* rows that there is room for; places */
+    size_t end;              /* of all columns: what is asked for in a call comes behind */
+} nj_python_memory;          /* zero-initialised */
 
-int nj_python_memory_open(nj_python_memory *memory); /* -1: none is to be had */
+/* -1: none is to be had. */
+int nj_python_memory_open(nj_python_memory *memory, const nj_python_tables *tables);
 void nj_python_memory_close(nj_python_memory *memory);
-/* Its first words, and those of a column; gives come behind the needs. Both move when it grows. */
+/* Its first words; they move when it grows. */
 int64_t *nj_python_head(const nj_python_memory *memory);
-int64_t *nj_python_column(const nj_python_memory *memory, uint32_t k);
 /* The other side made it so long. */
 bool nj_python_map(nj_python_memory *memory, size_t size);
-/* All columns of a call into it; false: no room. */
+/* All columns of a call into it, at the places of the call before as long as they are large enough; false: no
+ * room. */
 bool nj_python_put(const nj_python_tables *tables, nj_python_memory *memory, const nj_work *w);
 /* The answers out of it: NJ_OK, NJ_ENOMEM, NJ_EDATA. */
 int nj_python_take(const nj_python_tables *tables, const nj_python_memory *memory, const nj_work *w);
@@ -88,9 +102,14 @@ nj_python *nj_python_start(const nj_python_options *options, const char **says, 
 void nj_python_park(nj_python *p);
 /* From now on another interpreter is started when this one ends. */
 void nj_python_keep(nj_python *p, const nj_host *host);
-/* A worker over this memory (a memfd): its socket, or -1. For any thread, also one that may start no
- * programs. */
-int nj_python_worker(nj_python *p, int memory);
+/* A worker as its thread knows it. Its socket ends when the worker does, and nothing is sent through it. */
+typedef struct nj_python_peer {
+    int socket, call, answer; /* the others are eventfds */
+} nj_python_peer;
+/* A worker over this memory (a memfd); -1: there is none to be had. For any thread, also one that may start
+ * no programs. */
+int nj_python_worker(nj_python *p, int memory, nj_python_peer *peer);
+void nj_python_close(nj_python_peer *peer);
 /* After the sockets of all workers were closed. NULL: no-op. */
 void nj_python_end(nj_python *p);
 

@@ -163,33 +163,100 @@ def failing():
     ok("is off for the rest of the run" in r.stderr, "quarantine: and it is said", r.stderr)
 
 
+# What its worker writes where it should not, in the calls that have one of these alerts.
 SPOILT = """
+import os, struct
 import numpy as np
-from nightjar import give, module, scalar, worker
+from nightjar import give, image, module, scalar, worker
+from nightjar.worker import *
 
-@module(needs={"jd": scalar("jd", unit="d")},
-        gives={"x": give("d", "jd; never none"), "t": give("1", "text; never none", type="str")})
-def spoilt(jd):
-    made = worker.Worker.put
-    def put(self, t, column, *more):
-        made(self, t, column, *more)
-        self.memory.words[%s] = %d
-    worker.Worker.put = put
+made = []
+serve = worker.Worker.serve
+def remember(self):
+    made.append(self)
+    serve(self)
+worker.Worker.serve = remember
+put_texts = worker.Worker.put_texts
+def then(self, out, values):
+    put_texts(self, out, values)
+    for k in after:
+        k(self, out)
+worker.Worker.put_texts = then
+after = []
+
+def spoil(w, how, science):
+    words, far = w.memory.words, 1 << 40
+    text = HEAD + w.n_columns + COLUMN * (w.n_columns - 1) + BYTES
+    if how == "used":
+        words[USED] = 1 << 62
+        science[0]
+    if how == "negative":
+        words[USED] = -64
+        science[0]
+    if how == "images":
+        w.opened(99, 0, 1)
+    if how == "rows":
+        w.opened(1, 0, 5000)
+    if how == "bytes":
+        after.append(lambda w, out: words.__setitem__(text, far))
+    if how == "before":
+        after.append(lambda w, out: words.__setitem__(text, -4096))
+    if how == "lengths":
+        after.append(lambda w, out: out.whole[:1].fill(1 << 30))
+    if how == "size":
+        words[SIZE] = far
+        after.append(lambda w, out: words.__setitem__(text, far - 4096))
+    if how == "text":
+        words[TEXT], words[TEXT_BYTES], words[ANSWER] = far, 100, RAISED
+        return True
+    if how == "long":
+        words[TEXT], words[TEXT_BYTES], words[ANSWER] = 8, far, RAISED
+        return True
+    if how == "answer":
+        words[ANSWER] = 77
+    if how == "shrink":
+        os.ftruncate(w.memory.fd, 0)
+
+@module(needs={"jd": scalar("jd", unit="d"), "science": image("stamp.science")},
+        gives={"x": give("d", "jd; never none"), "t": give("1", "text; never none", type="str")},
+        settings={"how": "", "id": 0})
+def spoilt(jd, science, batch, how, id):
+    after.clear()
+    if id in batch.id.tolist() and spoil(made[0], how, science):
+        os.write(made[0].answers, ONE)
+        os.read(made[0].asks, 8)
+        os._exit(0)
     return jd, ["a"] * len(jd)
 """
 
 
 def spoilt():
-    """What a worker leaves in the shared memory is looked at before it is followed."""
-    for word in ("4", "5", "20", "24", "27"):  # reasons, what is used, places of columns and texts
-        for value in (-8, 1 << 40):
-            write("spoilt.py", SPOILT % (word, value))
-            got, r = run("spoilt", threads=1)
-            ok(
-                len(got) == 300 and "crashed" not in r.stderr,
-                f"word {word} spoilt by {value}: the host goes on",
-                r.stderr[-600:],
-            )
+    """What a worker leaves in the shared memory is looked at before it is followed. None of these is seen
+    without the check that it is for (the host crashes or hangs, or the text is made of anything)."""
+    write("spoilt.py", SPOILT)
+    got, r = run("spoilt", threads=1)
+    victim = got[150]["candid"]
+    plain = lambda x: (x["spoilt.x"] == x["jd"], x["spoilt.t"], x["spoilt.reason"])
+    ok(all(plain(x) == (True, "a", "done") for x in got), "nothing is spoilt", r.stderr)
+    for how in ("used", "negative", "images", "rows", "bytes", "before", "lengths", "size", "answer"):
+        more = ["-D", f"module.spoilt.settings=how={how}, id={victim}"]
+        got, r = run("spoilt", *more, threads=1)
+        bad = [x["candid"] for x in got if plain(x) != (True, "a", "done")]
+        ok(bad == [victim], f"{how}: the alert alone is failed", (bad[:3], r.stderr[-600:]))
+        ok("a worker left what makes no sense in the memory" in r.stderr, f"{how}: and it is said", r.stderr)
+    for how in ("text", "long"):
+        more = ["-D", f"module.spoilt.settings=how={how}, id={victim}"]
+        got, r = run("spoilt", *more, threads=1)
+        bad = [x["candid"] for x in got if plain(x) != (True, "a", "done")]
+        ok(
+            bad == [victim],
+            f"{how} of what was raised: the alert alone is failed",
+            (bad[:3], r.stderr[-600:]),
+        )
+    got, r = run("spoilt", "-D", f"module.spoilt.settings=how=shrink, id={victim}", threads=1)
+    bad = [x["candid"] for x in got if plain(x) != (True, "a", "done")]
+    ok(bad == [victim], "the memory cannot be made shorter", (bad[:3], r.stderr[-600:]))
+    ok("PermissionError" in r.stderr, "and whoever tries is told", r.stderr[-600:])
 
 
 SLOW = """
@@ -198,7 +265,7 @@ from nightjar import give, module, scalar
 
 @module(needs={"jd": scalar("jd", unit="d")}, gives={"x": give("d", "jd; never none")})
 def slow(jd):
-    time.sleep(0.02)
+    time.sleep(0.04)
     return jd
 """
 
@@ -232,7 +299,7 @@ def killed(which):
     )  # fmt: skip
     n, until = 0, time.monotonic() + 60
     while p.poll() is None and n < 3 and time.monotonic() < until:
-        time.sleep(0.1)
+        time.sleep(0.02)
         python = [x for x in children_of(p.pid) if b"nightjar.worker" in x[2]]
         forked = [x for x in python if x[1] in {y[0] for y in python}]
         victims = forked if which == "worker" else [x for x in python if x not in forked]

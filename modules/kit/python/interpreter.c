@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -272,11 +273,13 @@ void nj_python_keep(nj_python *p, const nj_host *host)
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
-static int send_two(int control, int socket, int memory)
+enum { PASSED = 4 };
+
+static int send_descriptors(int control, const int passed[PASSED])
 {
     union {
         struct cmsghdr head;
-        char room[CMSG_SPACE(2 * sizeof(int))];
+        char room[CMSG_SPACE(PASSED * sizeof(int))];
     } more = { .room = { 0 } };
     char byte = 'w';
     struct iovec part = { &byte, 1 };
@@ -286,28 +289,37 @@ static int send_two(int control, int socket, int memory)
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-    memcpy(CMSG_DATA(c), (const int[]){ socket, memory }, 2 * sizeof(int));
+    c->cmsg_len = CMSG_LEN(PASSED * sizeof(int));
+    memcpy(CMSG_DATA(c), passed, PASSED * sizeof(int));
     return sendmsg(control, &m, MSG_NOSIGNAL) == 1 ? 0 : -1;
 }
 
-int nj_python_worker(nj_python *p, int memory)
+void nj_python_close(nj_python_peer *peer)
 {
-    int end[2];
+    for (int *fd = (int[]){ peer->socket, peer->call, peer->answer, -1 }; *fd >= 0; fd++)
+        if (*fd > 0) close(*fd);
+    *peer = (nj_python_peer){ 0 };
+}
+
+int nj_python_worker(nj_python *p, int memory, nj_python_peer *peer)
+{
+    int end[2], rc = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, end)) return -1;
-    int rc = -1;
+    *peer = (nj_python_peer){ end[0], eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC) };
+    if (peer->call < 0) peer->call = 0;
+    if (peer->answer < 0) peer->answer = 0;
     const int naps = (int)((p->o.start_s + PATIENCE_S) * 1000) / NAP_MS;
-    for (int k = 0; rc && k < naps && !atomic_load(&p->given_up); k++) {
+    for (int k = 0; rc && peer->call && peer->answer && k < naps && !atomic_load(&p->given_up); k++) {
         pthread_mutex_lock(&p->lock);
-        rc = p->control < 0 ? -1 : send_two(p->control, end[1], memory);
+        if (p->control >= 0)
+            rc = send_descriptors(p->control, (int[PASSED]){ end[1], memory, peer->call, peer->answer });
         pthread_mutex_unlock(&p->lock);
         if (rc && !p->kept) break;
         if (rc) nap(NAP_MS); /* the keeper is starting another one */
     }
     close(end[1]);
-    if (rc == 0) return end[0];
-    close(end[0]);
-    return -1;
+    if (rc) nj_python_close(peer);
+    return rc;
 }
 
 void nj_python_end(nj_python *p)

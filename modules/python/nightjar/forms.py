@@ -25,6 +25,8 @@ def _arrow(column):
     return pyarrow.array(column)
 
 
-def turned(given, form):
-    to = _pandas if form == "pandas" else _arrow
-    return {k: v if v is None or isinstance(v, Images) else to(v) for k, v in given.items()}
+def turned(given, module):
+    """The needs among what a function is given."""
+    to = _pandas if module.form == "pandas" else _arrow
+    as_is = lambda k, v: v is None or k not in module.needs or isinstance(v, Images)
+    return {k: v if as_is(k, v) else to(v) for k, v in given.items()}

@@ -19,10 +19,13 @@ import numpy as np
 from . import confine, declare
 from .columns import DTYPE, I32, I64, NULL, REASONS, STR, TYPES, U8, Images, Series
 
-CALL, OPENED, DONE, RAISED, IMAGES = 1, 2, 3, 4, 5
-N_ROWS, N_NEEDS, N_GIVES, ID, REASON, USED, TEXT, TEXT_BYTES, PID, STATUS, REASONED = range(11)
-HEAD, COLUMN = 16, 4
-DATA, OFFSETS, N, BYTES = range(4)
+# The words of the memory's head, of a column, what is asked and answered; include/nightjar/python.h.
+ID, REASON, REASONED, USED, TEXT, TEXT_BYTES, PID, STATUS = range(8)
+ANSWER, NEED, FIRST, COUNT, ASK, SIZE, LAYOUT, N_ROWS, HEAD = range(8, 17)
+DATA, OFFSETS, BYTES, COLUMN = range(4)
+CALL, OPENED, END = 1, 2, 3
+DONE, RAISED, IMAGES = 1, 2, 3
+ONE = struct.pack("=Q", 1)  # to an eventfd
 PLACED = {**DTYPE, STR: np.dtype(np.int32)}  # of texts the memory has the lengths
 
 
@@ -35,57 +38,118 @@ class Raised(Exception):
 
 
 class Memory:
-    """The memory that a worker shares with its thread; either side makes it longer. Arrays over it are kept:
-    most calls have theirs at the same places."""
-
-    KEPT = 512
+    """The memory that a worker shares with its thread; either side makes it longer."""
 
     def __init__(self, fd):
-        self.fd, self.map, self.size, self.kept = fd, None, 0, {}
+        self.fd, self.map, self.size = fd, None, 0
         self.grown(os.fstat(fd).st_size)
 
     def grown(self, size):
         if size <= self.size:
             return
         self.map = mmap.mmap(self.fd, size)  # arrays over the former one keep it
-        self.size, self.kept = size, {}
-        self.words = np.frombuffer(self.map, np.int64, size // 8)
+        self.size = size
+        self.words = memoryview(self.map).cast("q")
 
     def room(self, n):
-        at = align(int(self.words[USED]))
+        at = align(self.words[USED])
         size = self.size
         while at + n > size:
             size *= 2
         if size > self.size:
             os.ftruncate(self.fd, size)
             self.grown(size)
+            self.words[SIZE] = size
         self.words[USED] = at + n
         return at
 
     def array(self, kind, n, at):
         """kind: U8 and so on."""
-        key = (kind, n, at)
-        found = self.kept.get(key)
-        if found is None:
-            if len(self.kept) >= self.KEPT:
-                self.kept.clear()
-            found = self.kept[key] = np.ndarray((n,), PLACED[kind], self.map, at)
-        return found
+        return np.ndarray((n,), PLACED[kind], self.map, at)
+
+
+class Out:
+    """Where a column that is given belongs."""
+
+    __slots__ = ("name", "give", "column", "data", "whole", "dtype", "count", "shape", "place")
+
+    def __init__(self, name, give, column):
+        self.name, self.give, self.column, self.data, self.count = name, give, column, 0, -1
+
+    def cut(self, count):
+        """So many elements, in this call."""
+        self.count, self.shape = count, (count,)
+        self.place = slice(self.data, self.data + count * self.dtype.itemsize)
 
 
 class Worker:
-    def __init__(self, module, peer, memory_fd):
-        self.module, self.peer, self.memory = module, peer, Memory(memory_fd)
+    """Most calls find their columns where those of the call before were: arrays over them are made once, and
+    a call only cuts them to its rows and points. A call finds the processor's caches full of other things:
+    what it costs is how much different code it runs, which is why call() does so little."""
+
+    def __init__(self, module, fds):
+        self.module, self.memory = module, Memory(fds[1])
+        self.asks, self.answers = fds[2], fds[3]
         self.needs = [(k, name, need.shape, need.type) for k, (name, need) in enumerate(module.needs.items())]
         first = len(self.needs)
-        self.gives = [(first + k, name, give) for k, (name, give) in enumerate(module.gives.items())]
-        self.names = {name: None for _, name, _ in self.gives}
-        self.n_words = HEAD + COLUMN * (first + len(self.gives))
+        self.out = [Out(name, give, first + k) for k, (name, give) in enumerate(module.gives.items())]
+        self.names = {out.name: None for out in self.out}
+        self.n_columns = first + len(self.out)
+        # from the word ASK on: what, size, layout, rows, and the elements of each column
+        self.read = struct.Struct("=%dq" % (4 + self.n_columns)).unpack_from
+        self.layout, self.rows, self.mapped = -1, -1, None
         self.state = module.opened() if module.opened else None
+        self.given = dict(module.settings)
+        if module.wants_state:
+            self.given["state"] = self.state
 
-    # --- the columns of a call; t: the first words of the memory ---
+    # --- the columns of a call; t: the words from ASK on ---
 
-    def texts(self, data, at, n):
+    def words_of(self, column):
+        """Of a column: the index of its first word."""
+        return HEAD + self.n_columns + COLUMN * column
+
+    def whole(self, kind, at):
+        """An array from a place to the end of the memory."""
+        return self.memory.array(kind, (self.memory.size - at) // PLACED[kind].itemsize, at)
+
+    def lay(self, t):
+        """Arrays for the places of this layout."""
+        memory, words = self.memory, self.memory.words
+        self.layout, self.rows, self.mapped = t[2], -1, memory.map
+        self.scalars, self.ragged, self.texts, self.images, offsets = [], [], [], [], {}
+        for k, name, shape, kind in self.needs:
+            data, offset, data_bytes = words[self.words_of(k) : self.words_of(k) + COLUMN].tolist()
+            if data and shape == declare.SERIES and offset not in offsets:
+                offsets[offset] = self.whole(I64, offset)
+            if shape == declare.IMAGE:
+                self.images.append((name, k))
+            elif not data:
+                self.given[name] = None
+            elif kind == STR:
+                self.texts.append((name, 4 + k, data, data_bytes, offset))
+            elif shape == declare.SERIES:
+                self.ragged.append((name, 4 + k, self.whole(kind, data), offset))
+            else:
+                self.scalars.append((name, self.whole(kind, data)))
+        self.offsets = list(offsets.items())
+        self.ids = self.whole(I64, words[ID])
+        self.reasons = self.whole(U8, words[REASON])
+        for out in self.out:
+            out.data, out.count = words[self.words_of(out.column)], -1
+            out.whole = self.whole(out.give.type, out.data) if out.data else None
+            out.dtype = PLACED[out.give.type]
+
+    def cut(self, n):
+        """For so many rows."""
+        self.rows = n
+        for name, whole in self.scalars:
+            self.given[name] = whole[:n]
+        self.offset_of = {place: whole[: n + 1] for place, whole in self.offsets}
+        if self.module.wants_batch:
+            self.given["batch"] = declare.Batch(n, self.ids[:n])
+
+    def decoded(self, n, data, at):
         out = np.empty(n, object)
         lengths = self.memory.array(I32, n, data).tolist()
         for i, length in enumerate(lengths):
@@ -94,41 +158,38 @@ class Worker:
                 at += length
         return out
 
-    def images(self, need, first, count):
-        os.write(self.peer, struct.pack("<qqqq", IMAGES, need, first, count))
-        message = os.read(self.peer, 64)
-        if not message:
+    def opened(self, need, first, count):
+        words = self.memory.words
+        words[NEED], words[FIRST], words[COUNT], words[ANSWER] = need, first, count, IMAGES
+        os.write(self.answers, ONE)
+        os.read(self.asks, 8)
+        if words[ASK] != OPENED:
             os._exit(0)
-        _, size, table, _ = struct.unpack("<qqqq", message)
-        self.memory.grown(size)
-        out = []
+        self.memory.grown(words[SIZE])
+        out, table = [], words[FIRST]
         for at, rows, columns in self.memory.array(I64, 3 * count, table).reshape(-1, 3).tolist():
             pixels = np.ndarray((rows, columns), np.float32, self.memory.map, at) if at else None
             out.append(pixels)
         return out
 
-    def columns(self, t, n):
-        given, array, at = {}, self.memory.array, HEAD
-        for k, name, shape, kind in self.needs:
-            data = t[at]
-            if shape == declare.IMAGE:
-                given[name] = Images(n, lambda i, m, k=k: self.images(k, i, m))
-            elif not data:
-                given[name] = None
-            else:
-                values = (
-                    array(kind, t[at + N], data)
-                    if kind != STR
-                    else self.texts(data, t[at + BYTES], t[at + N])
-                )
-                if shape == declare.SERIES:
-                    values = Series(values, array(I64, n + 1, t[at + OFFSETS]))
-                given[name] = values
-            at += COLUMN
+    def columns(self, t):
+        """What the function is called with."""
+        if t[2] != self.layout or self.memory.map is not self.mapped:
+            self.lay(t)
+        if t[3] != self.rows:
+            self.cut(t[3])
+        given, offset_of = self.given, self.offset_of
+        for name, count, whole, offset in self.ragged:
+            given[name] = Series(whole[: t[count]], offset_of[offset])
+        for name, count, data, at, offset in self.texts:
+            values = self.decoded(t[count], data, at)
+            given[name] = Series(values, offset_of[offset]) if offset else values
+        for name, k in self.images:
+            given[name] = Images(t[3], lambda i, m, k=k: self.opened(k, i, m))
         if self.module.form != "numpy":
             from . import forms
 
-            given = forms.turned(given, self.module.form)
+            return forms.turned(given, self.module)
         return given
 
     # --- what the function returned ---
@@ -150,10 +211,10 @@ class Worker:
                 raise Raised("it returned %s, which is not declared; it gives %s" % (name, ", ".join(names)))
         return out
 
-    def put_texts(self, name, values, place, count, column):
-        lengths, data = self.memory.array(I32, count, place), bytearray()
-        if len(values) != count:
-            raise Raised("%s has %d values, not %d" % (name, len(values), count))
+    def put_texts(self, out, values):
+        lengths, data, name = out.whole[: out.count], bytearray(), out.name
+        if len(values) != len(lengths):
+            raise Raised("%s has %d values, not %d" % (name, len(values), len(lengths)))
         for i, text in enumerate(values):
             if text is None or text is np.ma.masked or (isinstance(text, float) and text != text):
                 lengths[i] = -1
@@ -165,28 +226,22 @@ class Worker:
             data += raw
         at = self.memory.room(len(data) + 1)
         self.memory.map[at : at + len(data)] = bytes(data)
-        self.memory.words[HEAD + COLUMN * column + BYTES] = at
+        self.memory.words[self.words_of(out.column) + BYTES] = at
 
-    def put(self, t, column, name, give, values, n):
-        place, _, count, _ = t[HEAD + COLUMN * column : HEAD + COLUMN * column + COLUMN]
-        if values is None or not place:
-            return
+    def put(self, out, values, n):
+        """Whatever is not an array of the column's type and length already."""
+        name, give = out.name, out.give
         if isinstance(values, Series):
             values = values.values
         elif give.like is not None and not isinstance(values, np.ndarray) and hasattr(values, "__iter__"):
             parts = [np.asarray(v) for v in values]
             values = np.concatenate(parts) if parts else np.zeros(0)
         if give.type == STR:
-            self.put_texts(name, values, place, count, column)
-            return
-        out = self.memory.array(give.type, count, place)
-        if type(values) is np.ndarray and values.dtype == out.dtype and values.shape == out.shape:
-            out[:] = values
+            self.put_texts(out, values)
         else:
-            self.put_numbers(name, give, values, out, count, n)
+            self.put_numbers(name, give, values, out.whole[: out.count], out.count, n)
 
     def put_numbers(self, name, give, values, out, count, n):
-        """Whatever is not an array of the column's type and length already."""
         values = values.to_numpy() if hasattr(values, "to_numpy") else values
         mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
         values = np.asarray(np.ma.getdata(values))
@@ -216,8 +271,7 @@ class Worker:
         if mask is not None:
             out[mask] = NULL[give.type]
 
-    def put_reasons(self, t, reasons, n):
-        out = self.memory.array(U8, n, t[REASON])
+    def put_reasons(self, reasons, n):
         if isinstance(reasons, (str, int)):
             reasons = np.full(n, reasons)
         reasons = np.asarray(reasons)
@@ -228,25 +282,33 @@ class Worker:
             if unknown:
                 raise Raised("reason %r is none of %s" % (unknown[0], ", ".join(REASONS)))
             reasons = np.array([REASONS[str(r)] for r in reasons], np.uint8)
-        out[:] = reasons
+        self.reasons[:n] = reasons
+        self.memory.words[REASONED] = 1
 
     # --- calls ---
 
-    def call(self):
-        m, memory = self.module, self.memory
-        t = memory.words[: self.n_words].tolist()
-        n = t[N_ROWS]
-        given = self.columns(t, n)
-        if m.wants_batch:
-            given["batch"] = declare.Batch(n, memory.array(I64, n, t[ID]))
-        if m.wants_state:
-            given["state"] = self.state
-        out = self.returned(m.function(**given, **m.settings))
-        for column, name, give in self.gives:
-            self.put(t, column, name, give, out.get(name), n)
-        if "reason" in out:
-            self.put_reasons(t, out["reason"], n)
-            memory.words[REASONED] = 1
+    def call(self, t):
+        given, n = self.columns(t), t[3]
+        answers = self.module.function(**given)
+        if type(answers) is not dict or not answers.keys() <= self.names.keys():
+            answers = self.returned(answers)
+        for out in self.out:
+            values = answers.get(out.name)
+            if values is None or not out.data:
+                continue
+            if out.count != t[4 + out.column]:
+                out.cut(t[4 + out.column])
+            if (
+                type(values) is np.ndarray
+                and values.dtype == out.dtype
+                and values.shape == out.shape
+                and values.flags.c_contiguous
+            ):
+                self.memory.map[out.place] = values
+            else:
+                self.put(out, values, n)
+        if "reason" in answers:
+            self.put_reasons(answers["reason"], n)
 
     def report(self):
         """The traceback, without the lines of this file."""
@@ -262,23 +324,21 @@ class Worker:
         self.memory.words[TEXT], self.memory.words[TEXT_BYTES] = at, len(data)
 
     def serve(self):
-        self.memory.words[PID] = os.getpid()
-        message = struct.Struct("<qqqq")
+        memory, asks, answers, read, at = self.memory, self.asks, self.answers, self.read, 8 * ASK
+        memory.words[PID] = os.getpid()
         while True:
-            asked = os.read(self.peer, 64)
-            if not asked:
+            os.read(asks, 8)
+            t = read(memory.map, at)
+            if t[0] != CALL:
                 return
-            self.memory.grown(message.unpack(asked)[1])
-            what = DONE
+            if t[1] > memory.size:
+                memory.grown(t[1])
             try:
-                self.call()
+                self.call(t)
             except Exception:  # what it raises is the user's; a worker goes on
-                what = RAISED
                 self.report()
-            try:
-                os.write(self.peer, message.pack(what, self.memory.size, 0, 0))
-            except OSError:
-                return  # nobody waits for it any more
+                memory.words[ANSWER] = RAISED
+            os.write(answers, ONE)
 
 
 # --- the interpreter that has imported the file ---
@@ -316,7 +376,7 @@ def refusal(path, e):
     return "error\t%s%s%s\n" % (kind, " ".join(str(e).split()), at)
 
 
-def work(module, peer, memory, sandbox, profile):
+def work(module, fds, sandbox, profile):
     """In the child: never returns."""
     code = 1
     try:
@@ -329,8 +389,8 @@ def work(module, peer, memory, sandbox, profile):
         if profile:
             from . import lines as by_line
 
-            lines = by_line.Lines(module.function.__code__.co_filename, profile)
-        worker = Worker(module, peer, memory)
+            lines = by_line.lines(module.function.__code__.co_filename, profile)
+        worker = Worker(module, fds)
         if sandbox:
             confine.confine()
         if lines:
@@ -351,7 +411,7 @@ class Parent:
 
     def __init__(self, module, control, sandbox, profile):
         self.module, self.control, self.sandbox, self.profile = module, control, sandbox, profile
-        self.memory_of = {}
+        self.workers = {}  # by pid: the memory, and the eventfd that wakes it
 
     def reap(self, *_):
         while True:
@@ -361,10 +421,37 @@ class Parent:
                 return
             if not pid:
                 return
-            fd = self.memory_of.pop(pid, None)
-            if fd is not None:
-                os.pwrite(fd, struct.pack("<q", 1 + status), 8 * STATUS)
+            memory, asks = self.workers.pop(pid, (None, None))
+            if memory is not None:
+                os.pwrite(memory, struct.pack("=q", 1 + status), 8 * STATUS)
+                os.close(memory)
+                os.close(asks)
+
+    def fork(self, fds):
+        """fds: a socket that ends with the worker, the memory, the eventfds for calls and for answers."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        pid = os.fork()
+        if pid == 0:
+            self.control.close()
+            for fd in [fd for pair in self.workers.values() for fd in pair]:
                 os.close(fd)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            work(self.module, fds, self.sandbox, self.profile)
+        os.close(fds[0])
+        os.close(fds[3])
+        self.workers[pid] = fds[1], fds[2]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+    def end(self):
+        """A host that was killed has told its workers nothing."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        for memory, asks in self.workers.values():
+            os.pwrite(memory, struct.pack("=q", END), 8 * ASK)
+            os.write(asks, ONE)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        until = time.monotonic() + 3
+        while self.workers and time.monotonic() < until:
+            time.sleep(0.005)
 
     def serve(self):
         signal.signal(signal.SIGCHLD, self.reap)
@@ -374,22 +461,9 @@ class Parent:
             data, fds = receive(self.control)
             if not data:
                 break
-            if len(fds) < 2:
-                continue
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-            pid = os.fork()
-            if pid == 0:
-                self.control.close()
-                for fd in self.memory_of.values():
-                    os.close(fd)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-                work(self.module, fds[0], fds[1], self.sandbox, self.profile)
-            os.close(fds[0])
-            self.memory_of[pid] = fds[1]
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-        until = time.monotonic() + 3
-        while self.memory_of and time.monotonic() < until:
-            time.sleep(0.005)
+            if len(fds) == 4:
+                self.fork(fds)
+        self.end()
 
 
 def warm():
@@ -401,7 +475,7 @@ def warm():
 
 def receive(control):
     fds = array.array("i")
-    data, more, _, _ = control.recvmsg(16, socket.CMSG_LEN(2 * fds.itemsize))
+    data, more, _, _ = control.recvmsg(16, socket.CMSG_LEN(4 * fds.itemsize))
     for level, kind, raw in more:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
