@@ -285,18 +285,20 @@ static int read_series(reader *r)
     return 0;
 }
 
-/* match name PATTERN... | match topic PATTERN... | match fields PATH... */
+/* match name PATTERN... | match both TOPIC PATH... | match topic PATTERN... | match fields PATH... */
 static int read_match(reader *r)
 {
-    static const char *const kind[] = { "name", "topic", "fields" };
+    static const char *const kind[] = { "name", "both", "topic", "fields" };
     nj_map *m = r->map;
     nj_map_rule rule = { 0 };
     if (r->n < 3 || r->n > 18 || m->n_rules == MAX_RULES)
-        return bad(r, "no 'match name|topic|fields WORD...', or too many", NULL);
+        return bad(r, "no 'match name|both|topic|fields WORD...', or too many", NULL);
     size_t k = 0;
-    while (k < 3 && strcmp(r->token[1].text, kind[k])) k++;
-    if (k == 3) return bad(r, "match what? name, topic or fields, not", r->token[1].text);
-    rule.kind = k == 0 ? NJ_RULE_NAME : k == 1 ? NJ_RULE_TOPIC : NJ_RULE_FIELDS;
+    while (k < 4 && strcmp(r->token[1].text, kind[k])) k++;
+    if (k == 4) return bad(r, "match what? name, both, topic or fields, not", r->token[1].text);
+    rule.kind = k == 0 ? NJ_RULE_NAME : k == 1 ? NJ_RULE_BOTH : k == 2 ? NJ_RULE_TOPIC : NJ_RULE_FIELDS;
+    if (rule.kind == NJ_RULE_BOTH && r->n < 4)
+        return bad(r, "match both a topic and fields; there is only", r->token[2].text);
     for (uint32_t i = 2; i < r->n; i++) rule.word[rule.n++] = r->token[i].text;
     m->rule[m->n_rules++] = rule;
     return 0;

@@ -64,7 +64,7 @@ typedef struct nj_map_group {
 } nj_map_group;
 
 typedef struct nj_map_rule {
-    enum { NJ_RULE_NAME, NJ_RULE_TOPIC, NJ_RULE_FIELDS } kind;
+    enum { NJ_RULE_NAME, NJ_RULE_BOTH, NJ_RULE_TOPIC, NJ_RULE_FIELDS } kind;
     const char *word[16]; /* patterns (*, ?) of which one must match; fields that must all be there */
     uint32_t n;
 } nj_map_rule;

@@ -84,15 +84,20 @@ static bool rule_matches(const nj_map_rule *rule, const nj_tree *tree, const cha
         case NJ_RULE_TOPIC:
             if (topic && !fnmatch(rule->word[i], topic, 0)) return true;
             break;
+        case NJ_RULE_BOTH: /* the topic, then fields */
+            if (!i ? !topic || fnmatch(rule->word[i], topic, 0) : nj_tree_find(tree, rule->word[i], &path))
+                return false;
+            break;
         case NJ_RULE_FIELDS:
             if (nj_tree_find(tree, rule->word[i], &path)) return false;
             break;
         }
     }
-    return rule->kind == NJ_RULE_FIELDS;
+    return rule->kind == NJ_RULE_FIELDS || rule->kind == NJ_RULE_BOTH;
 }
 
-/* By the schema's name, then by the topic, then by its fields, then by the setting. */
+/* By the schema's name, then by topic and fields together, then by the topic, then by its fields, then by the
+ * setting. */
 const nj_map *nj_decoder_choose_map(nj_decoder *d, const nj_tree *tree, const char *name, const char *topic)
 {
     const nj_map *merged = nj_decoder_map_merged(d, name);

@@ -216,7 +216,8 @@ const nj_option nj_cli_paths[] = {
 
 const nj_option nj_cli_run[] = {
     { "where", 'w', NJ_OPTION_TEXT, AT(options.where), "'SQL'",
-      .doc = "keep the rows for which this WHERE clause is true; the others count as filtered" },
+      .doc = "keep the rows for which this WHERE clause is true; the others count as filtered; `nightjar "
+             "columns` lists what it may name and call" },
     { "topic", 't', NJ_OPTION_CALL, .value = "NAME['=SQL']", .take = add_topic,
       .doc =
           "a topic: rows carry the names of the topics they match; others count as filtered (repeatable)" },

@@ -242,6 +242,32 @@ LSST = {
 }
 
 
+def lasair_of_ztf(server):
+    """The same topics and the same look, but the object is objectId: no row may say lsst."""
+    packet = {
+        "objectId": "ZTF26aaaaaaa",
+        "ramean": 221.5,
+        "decmean": -8.25,
+        "jdmax": 2461070.75,
+        "jdmin": 2461060.5,
+        "ncand": 7,
+        "gmag": 18.5,
+        "UTC": "2026-01-29 11:40:14",
+    }
+    want = {"candid": None, "object": "ZTF26aaaaaaa", "survey": "ztf", "jd": 2461070.75, "ra": 221.5}
+    want = {**want, "dec": -8.25, "ndethist": 7, "first_jd": 2461060.5, "published_jd": 2461069.9862731481}
+    asked = ("--columns", "first_jd,published_jd")
+    check("Lasair's ZTF", packet, want, *asked, topic="lasair_4ztf", server=server)
+    small = {"objectId": "ZTF26aaaaaaa", "gmag": 18.5}
+    want = {"object": "ZTF26aaaaaaa", "survey": "ztf", "jd": None, "ra": None}
+    server.topic("lasair_5small")
+    server.send("lasair_5small", [(json.dumps(small).encode(), None, [])])
+    source = f"kafka://{server.server}/lasair_5small?group=g5&from=earliest&until=end"
+    r, got = run(source, out="kafka.ndjson")
+    ok(len(got) == 1, "Lasair's ZTF: topic and objectId are enough", (got, r.stderr))
+    is_row(got[0] if got else {}, want, "Lasair's ZTF, few attributes")
+
+
 def pitt_google(server):
     want = {k: v for k, v in LSST.items() if k != "mag"}
     args = ("--columns", "lc.jd,lc.flux,lc.band,lc.candid")
@@ -600,6 +626,7 @@ if __name__ == "__main__":
     with Folder(), MockBroker(partitions=1) as mock:
         json_in_archives()
         lasair(mock)
+        lasair_of_ztf(mock)
         pitt_google(mock)
         hopskotch(mock)
         notices(mock)

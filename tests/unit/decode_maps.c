@@ -221,7 +221,8 @@ static void wrong_maps_name_file_and_line(void **state)
                 { "survey x\nseries lc = a[] + b\nlc.mag f64 = a + b + c\n",
                   "more '+' than the series has parts" },
                 { "survey x\nmag f64 = a\n\nmag f64 = b\n", "x.map:4: this column stands twice" },
-                { "survey x\nmatch colour red\n", "name, topic or fields, not 'colour'" } };
+                { "survey x\nmatch colour red\n", "name, both, topic or fields, not 'colour'" },
+                { "survey x\nmatch both t_*\n", "match both a topic and fields; there is only 't_*'" } };
     char folder[] = "/tmp/nightjar-map-XXXXXX", define[600], path[600];
     assert_non_null(mkdtemp(folder));
     snprintf(define, sizeof define, "decode.maps=%s", folder);
