@@ -292,7 +292,9 @@ def wrong_files_are_refused():
     refused("float.json", '{"3": [1.5]}', "line 1")
     refused("huge.txt", "29/99999999999999999999999", "cell")
     refused("bin.dat", b"\0\1\2\3", "neither FITS nor text")
-    refused("ellipse.reg", "icrs\nellipse(1,2,3,4,0)\n", "line 2", "not 'ellipse'")
+    refused("ellipse.reg", "icrs\nellipse(1,2,3,4,5,6,0)\n", "line 2", "not an annulus")
+    refused("box.reg", "icrs\nbox(1,2,0,4)\n", "line 2", "sizes must be above 0")
+    refused("annulus.reg", "icrs\nannulus(1,2,3,4)\n", "line 2", "not 'annulus'")
     refused("pixels.reg", "image\ncircle(1,2,3)\n", "not 'image'")
     refused("frame.reg", "circle(1,2,3)\n", "no coordinates of the sky")
     refused("minus.reg", "icrs\n-circle(1,2,3)\n", "taken away")
@@ -452,14 +454,15 @@ def regions_that_may_come():
         ok(r.returncode == 0, f"{clause}: the folder may bring it", r.stderr)
 
 
-with Folder():
-    regions_that_may_come()
-    clauses_ask_for_regions()
-    every_format_equals_mocpy()
-    shapes_and_bands_equal_astropy()
-    skymaps_equal_astropy_healpix()
-    notices_are_read()
-    wrong_skymaps_are_refused()
-    wrong_files_are_refused()
-    wrong_tables_are_refused()
-done()
+if __name__ == "__main__":
+    with Folder():
+        regions_that_may_come()
+        clauses_ask_for_regions()
+        every_format_equals_mocpy()
+        shapes_and_bands_equal_astropy()
+        skymaps_equal_astropy_healpix()
+        notices_are_read()
+        wrong_skymaps_are_refused()
+        wrong_files_are_refused()
+        wrong_tables_are_refused()
+    done()

@@ -71,10 +71,11 @@ def regions(kafka):
     ok(sums == [0, 0, 0, 0], "regions: and reads no notice twice", r["notices"])
 
 
-with Folder(), Kafka() as broker:
-    streams.lasair(broker)
-    streams.notices(broker)
-    streams.babamul(broker)
-    streams.transfer(broker)
-    regions(broker)
-done()
+if __name__ == "__main__":
+    with Folder(), Kafka() as broker:
+        streams.lasair(broker)
+        streams.notices(broker)
+        streams.babamul(broker)
+        streams.transfer(broker)
+        regions(broker)
+    done()

@@ -1,4 +1,4 @@
-/* ds9.c - circles and polygons of DS9's region files, in coordinates of the sky. */
+/* ds9.c - circles, ellipses, boxes and polygons of DS9's region files, in coordinates of the sky. */
 #include "rgn.h"
 
 #include <ctype.h>
@@ -68,12 +68,9 @@ static double degrees(double v, char unit)
 }
 
 /* A place in the frame of the line, as a vector in ICRS. */
-static int place(const reader *r, uint32_t k, double v[3])
+static void place_at(const reader *r, double lon, double lat, double v[3])
 {
-    double matrix[3][3], spin[3], ra, dec, lon = degrees(r->number[k], r->unit[k]);
-    double lat = degrees(r->number[k + 1], r->unit[k + 1]);
-    if (!(lat >= -90 && lat <= 90))
-        return rgn_refuse(r->t, "line %u: latitude %g is beyond 90", r->line, lat);
+    double matrix[3][3], spin[3], ra, dec;
     rgn_vector(lon, lat, v);
     if (r->frame == GALACTIC) {
         eraG2icrs(lon * M_PI / 180, lat * M_PI / 180, &ra, &dec);
@@ -85,6 +82,15 @@ static int place(const reader *r, uint32_t k, double v[3])
         eraFk5hip(matrix, spin); /* 23 mas */
         eraRxp(matrix, v, v);
     }
+}
+
+/* That of the numbers k and k + 1. */
+static int place(const reader *r, uint32_t k, double v[3])
+{
+    double lat = degrees(r->number[k + 1], r->unit[k + 1]);
+    if (!(lat >= -90 && lat <= 90))
+        return rgn_refuse(r->t, "line %u: latitude %g is beyond 90", r->line, lat);
+    place_at(r, degrees(r->number[k], r->unit[k]), lat, v);
     return 0;
 }
 
@@ -112,21 +118,50 @@ static int circle(reader *r)
     return add_shape(r, &shape);
 }
 
-static int polygon(reader *r)
+static int add_polygon(reader *r, const double (*vertex)[3], uint32_t n)
 {
     rgn_shape shape = { 0 };
-    double(*vertex)[3] = malloc((r->n / 2 + 1) * sizeof *vertex);
-    int rc = vertex && r->n % 2 == 0 ? 0 : -1;
-    if (rc) wrong(r, "an odd number of coordinates: ", "polygon");
-    for (uint32_t k = 0; k + 1 < r->n && !rc; k += 2) rc = place(r, k, vertex[k / 2]);
-    const char *why = rc ? NULL : rgn_make_polygon(&shape, (const double(*)[3])vertex, r->n / 2);
-    free(vertex);
-    if (why) rc = wrong(r, why, "");
-    if (!rc) rc = add_shape(r, &shape);
+    const char *why = rgn_make_polygon(&shape, vertex, n);
+    int rc = why ? wrong(r, why, "") : add_shape(r, &shape);
     if (rc) {
         free(shape.x);
         free(shape.y);
     }
+    return rc;
+}
+
+/* An ellipse by its radii, a box by its sides. The angle goes from the longitude's axis against the clock, as
+ * one sees it on an image with north up and east to the left. */
+static int ellipse_or_box(reader *r, int is_box)
+{
+    const char *name = is_box ? "box" : "ellipse";
+    double centre[3], east[3], north[3], along[3], corner[4][3];
+    if (r->n != 4 && r->n != 5)
+        return wrong(r, "two coordinates, two sizes and an angle are read, not an annulus: ", name);
+    if (place(r, 0, centre)) return -1;
+    double a = degrees(r->number[2], r->unit[2]), b = degrees(r->number[3], r->unit[3]),
+           turn = r->n == 5 ? degrees(r->number[4], r->unit[4]) * M_PI / 180 : 0;
+    place_at(r, degrees(r->number[0], r->unit[0]) + 90, 0, east); /* also where the pole has no east */
+    eraPxp(centre, east, north);
+    for (int i = 0; i < 3; i++) along[i] = sin(turn) * north[i] - cos(turn) * east[i];
+    rgn_shape shape;
+    if (!(a > 0 && b > 0 && a <= (is_box ? 160 : 80) && b <= (is_box ? 160 : 80)))
+        return wrong(r, "sizes must be above 0, and radii at most 80 degrees: ", name);
+    if (is_box) {
+        rgn_box_corners(centre, along, a, b, corner);
+        return add_polygon(r, (const double(*)[3])corner, 4);
+    }
+    return rgn_make_ellipse(&shape, centre, along, a, b) ? -1 : add_shape(r, &shape);
+}
+
+static int polygon(reader *r)
+{
+    double(*vertex)[3] = malloc((r->n / 2 + 1) * sizeof *vertex);
+    int rc = vertex && r->n % 2 == 0 ? 0 : -1;
+    if (rc) wrong(r, "an odd number of coordinates: ", "polygon");
+    for (uint32_t k = 0; k + 1 < r->n && !rc; k += 2) rc = place(r, k, vertex[k / 2]);
+    if (!rc) rc = add_polygon(r, (const double(*)[3])vertex, r->n / 2);
+    free(vertex);
     return rc;
 }
 
@@ -154,9 +189,11 @@ static int shape_of(reader *r, char *word)
     *rest = 0;
     if (set_frame(r, word)) return 0;
     if (saved == 0 && !strcasecmp(word, "global")) return 0;
-    int is_circle = !strcasecmp(word, "circle"), is_polygon = !strcasecmp(word, "polygon");
+    int is_circle = !strcasecmp(word, "circle"), is_polygon = !strcasecmp(word, "polygon"),
+        is_ellipse = !strcasecmp(word, "ellipse"), is_box = !strcasecmp(word, "box");
     if (*word == '-') return wrong(r, "regions that are taken away are not read: ", word);
-    if (!is_circle && !is_polygon) return wrong(r, "circle and polygon are read, not ", word);
+    if (!is_circle && !is_polygon && !is_ellipse && !is_box)
+        return wrong(r, "circle, ellipse, box and polygon are read, not ", word);
     if (r->frame == NO_FRAME)
         return wrong(r, "no coordinates of the sky (icrs, fk5, galactic, ecliptic) stand before ", word);
     r->n = 0;
@@ -167,9 +204,9 @@ static int shape_of(reader *r, char *word)
     for (char *item = saved ? strtok_r(rest + 1, ", \t", &state) : NULL; item;
          item = strtok_r(NULL, ", \t", &state))
         if (take_number(r, item,
-                        (is_circle ? r->n == 0 : r->n % 2 == 0) && (r->frame == ICRS || r->frame == FK5)))
+                        (is_polygon ? r->n % 2 == 0 : r->n == 0) && (r->frame == ICRS || r->frame == FK5)))
             return -1;
-    return is_circle ? circle(r) : polygon(r);
+    return is_circle ? circle(r) : is_polygon ? polygon(r) : ellipse_or_box(r, is_box);
 }
 
 static int read_line(reader *r, char *line)

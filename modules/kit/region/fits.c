@@ -2,6 +2,7 @@
  * lock while workers open stamps, and these tables have a few plain columns. */
 #include "rgn.h"
 
+#include <chealpix.h>
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -197,10 +198,10 @@ static int take_uniq(const table *t, const column *c, rgn_region *region)
     return 0;
 }
 
-static double real(const table *t, const column *c, uint64_t row)
+static double real_at(const table *t, const column *c, uint64_t row, uint32_t k)
 {
     if (!c) return NAN;
-    const uint8_t *p = t->row + row * t->width + c->at;
+    const uint8_t *p = t->row + row * t->width + c->at + k * width_of(c->type);
     uint64_t bits = big_endian(p, width_of(c->type));
     uint32_t low = (uint32_t)bits;
     double d;
@@ -208,6 +209,11 @@ static double real(const table *t, const column *c, uint64_t row)
     memcpy(&d, &bits, sizeof d);
     memcpy(&f, &low, sizeof f);
     return c->type == 'D' ? d : (double)f;
+}
+
+static double real(const table *t, const column *c, uint64_t row)
+{
+    return real_at(t, c, row, 0);
 }
 
 static int is_real(const column *c)
@@ -242,6 +248,82 @@ static int take_skymap(const table *t, double level, rgn_region *region)
     return rgn_make_skymap(t->t, level, region);
 }
 
+/* What the pixels of a flat map are called by. */
+typedef struct flat {
+    const column *value, *pixel, *mu, *sigma;
+    int is_density, is_ring;
+    int64_t nside;
+    unsigned order;
+} flat;
+
+static int flat_header(const table *t, flat *f)
+{
+    char ordering[72] = "", scheme[72] = "IMPLICIT";
+    card(t->header, t->end, "ORDERING", ordering);
+    card(t->header, t->end, "INDXSCHM", scheme);
+    f->nside = whole(t->header, t->end, "NSIDE", -1);
+    f->is_ring = !strcmp(ordering, "RING");
+    f->pixel = named(t, "PIXEL");
+    if (!f->is_ring && strcmp(ordering, "NESTED") && strcmp(ordering, "NEST"))
+        return rgn_refuse(t->t, "ORDERING = %s: RING and NESTED are read", ordering);
+    while (f->order < RGN_ORDER && INT64_C(1) << f->order < f->nside) f->order++;
+    if (f->nside != INT64_C(1) << f->order)
+        return rgn_refuse(t->t, "NSIDE = %lld is no power of two", (long long)f->nside);
+    if (!strcmp(scheme, "EXPLICIT") != !!f->pixel)
+        return rgn_refuse(t->t, "INDXSCHM = %s, and %s column PIXEL", scheme, f->pixel ? "it has a" : "no");
+    const column *all[] = { f->value, f->mu, f->sigma };
+    for (size_t k = 0; k < 3; k++)
+        if (all[k] && ((all[k]->type != 'D' && all[k]->type != 'E') || all[k]->repeat != f->value->repeat))
+            return rgn_refuse(t->t, "%s must be real numbers, as many a row as there are pixels",
+                              all[k]->name);
+    if (f->pixel && (!is_whole(f->pixel) || f->pixel->repeat != f->value->repeat))
+        return rgn_refuse(t->t, "PIXEL must be whole numbers, as many a row as there are values");
+    return 0;
+}
+
+/* A map of pixels of one size: a probability each, or one per steradian. */
+static int take_flat(const table *t, const column *value, double level, rgn_region *region)
+{
+    static const double unseen = -1.6375e30; /* of HEALPix: no value */
+    flat f = { .value = value, .mu = named(t, "DISTMU"), .sigma = named(t, "DISTSIGMA") };
+    f.is_density = !strcasecmp(value->name, "PROBDENSITY");
+    if (!value->repeat) return rgn_refuse(t->t, "%s has no values", value->name);
+    if (flat_header(t, &f)) return -1;
+    uint64_t n = t->n_rows * value->repeat, all = UINT64_C(12) << 2 * f.order;
+    unsigned shift = 2 * (RGN_ORDER - f.order);
+    size_t cap = 0;
+    double pixel_area = 4 * M_PI / (double)all;
+    if (!f.pixel && n != all)
+        return rgn_refuse(t->t, "%llu pixels, and NSIDE = %lld has %llu", (unsigned long long)n,
+                          (long long)f.nside, (unsigned long long)all);
+    for (uint64_t k = 0; k < n; k++) {
+        int64_t from = (int64_t)k, cell = (int64_t)k;
+        if (f.pixel) {
+            cell = integer(t, f.pixel, k / value->repeat, (uint32_t)(k % value->repeat));
+            if (cell < 0 || (uint64_t)cell >= all)
+                return rgn_refuse(t->t, "row %llu: pixel %lld is none of NSIDE = %lld",
+                                  (unsigned long long)(k / value->repeat) + 1, (long long)cell,
+                                  (long long)f.nside);
+            if (f.is_ring) ring2nest64(f.nside, cell, &cell);
+        } else if (f.is_ring) {
+            nest2ring64(f.nside, cell, &from); /* in the order of NESTED, so that equal ones meet */
+        }
+        uint64_t row = (uint64_t)from / value->repeat;
+        uint32_t i = (uint32_t)((uint64_t)from % value->repeat);
+        double v = real_at(t, value, row, i), mu = real_at(t, f.mu, row, i),
+               sigma = real_at(t, f.sigma, row, i);
+        if (fabs(v / unseen - 1) < 1e-6) continue;
+        if (!(v >= 0 && v < INFINITY))
+            return rgn_refuse(t->t, "row %llu: %s is no probability", (unsigned long long)row + 1,
+                              value->name);
+        rgn_cell c = { (uint64_t)cell << shift,           (uint64_t)(cell + 1) << shift,
+                       f.is_density ? v : v / pixel_area, NAN,
+                       isfinite(mu) ? mu : NAN,           isfinite(sigma) ? sigma : NAN };
+        if (rgn_push_cell(region, &cap, &c)) return rgn_refuse(t->t, "no memory");
+    }
+    return rgn_make_skymap(t->t, level, region);
+}
+
 /* Pairs of cells of order 29, half open, one after the other through the rows. */
 static int take_ranges(const table *t, const column *c, rgn_region *region)
 {
@@ -272,6 +354,10 @@ int rgn_read_fits(const rgn_text *text, double level, rgn_region *region)
         return rgn_refuse(text, "MOCDIM = %s: a coverage of the sky (SPACE) is read", value);
     if (card(t.header, t.end, "COORDSYS", value) && strcmp(value, "C") && strcmp(value, "ICRS"))
         return rgn_refuse(text, "COORDSYS = %s: equatorial coordinates (C) are read", value);
+    static const char *const flat_name[] = { "PROBDENSITY", "PROB", "PROBABILITY" };
+    for (size_t k = 0; k < sizeof flat_name / sizeof *flat_name && !named(&t, "UNIQ"); k++)
+        if (named(&t, flat_name[k]) && whole(t.header, t.end, "NSIDE", -1) != -1)
+            return take_flat(&t, named(&t, flat_name[k]), level, region);
     if (named(&t, "PROBDENSITY")) return take_skymap(&t, level, region);
     int range = card(t.header, t.end, "ORDERING", value) && !strcmp(value, "RANGE");
     const column *uniq = named(&t, "UNIQ"), *c = uniq ? uniq : &t.column[0];

@@ -12,11 +12,12 @@ typedef struct rgn_range { /* cells of order 29 in NESTED numbering, half open *
     uint64_t begin, end;
 } rgn_range;
 
-typedef struct rgn_shape { /* a cone, or a polygon of great circles */
-    double centre[3], east[3], north[3];
-    double chord2;     /* squared chord of the cone that holds it */
-    uint32_t n_points; /* 0 = the cone itself */
-    double *x, *y;     /* of its vertices on the plane that touches the sphere at the centre */
+typedef struct rgn_shape {               /* a cone, a polygon of great circles, or an ellipse */
+    double centre[3], east[3], north[3]; /* of an ellipse: along its axes */
+    double chord2;                       /* squared chord of the cone that holds it */
+    uint32_t n_points;                   /* 0 = the cone itself, or an ellipse */
+    double a, b;   /* radii of an ellipse on the plane that touches the sphere at the centre; 0 = none */
+    double *x, *y; /* of its vertices on the plane that touches the sphere at the centre */
 } rgn_shape;
 
 typedef struct rgn_band { /* of a latitude, closed */
@@ -69,7 +70,9 @@ void rgn_served(void (*each)(void *opaque, const char *path, const char *hash), 
 int rgn_read_fits(const rgn_text *t, double level, rgn_region *region);
 /* notice.c */
 int rgn_read_notice(const rgn_text *t, double level, rgn_region *region);
-/* skymap.c: sorts the cells, gives them their levels and the region its ranges. */
+/* skymap.c: adds a cell behind all others; four equal ones that fill their parent become it. -1: no memory */
+int rgn_push_cell(rgn_region *region, size_t *cap, const rgn_cell *cell);
+/* Sorts the cells, gives them their levels and the region its ranges. */
 int rgn_make_skymap(const rgn_text *t, double level, rgn_region *region);
 /* The cell that holds a cell of order 29; NULL = the map has none there. */
 const rgn_cell *rgn_skymap_at(const rgn_region *region, uint64_t cell);
@@ -81,6 +84,13 @@ void rgn_vector(double ra, double dec, double v[3]); /* deg */
 int rgn_make_cone(rgn_shape *shape, const double centre[3], double radius_deg);
 /* NULL, or why these n vertices make no polygon. */
 const char *rgn_make_polygon(rgn_shape *shape, const double (*vertex)[3], uint32_t n);
+/* along: the direction of the first axis, at a right angle to the centre; radii in degrees on the plane that
+ * touches the sphere at the centre, as on an image. -1 = a radius that is none. */
+int rgn_make_ellipse(rgn_shape *shape, const double centre[3], const double along[3], double a_deg,
+                     double b_deg);
+/* The corners of a box there, w_deg along by h_deg. */
+void rgn_box_corners(const double centre[3], const double along[3], double w_deg, double h_deg,
+                     double corner[4][3]);
 int rgn_in_shape(const rgn_shape *shape, const double v[3]);
 int rgn_in_band(const rgn_band *band, const double v[3]);
 /* "galactic LOW HIGH" or "ecliptic LOW HIGH": 1; 0 = it is no band; -1 = a wrong one. */

@@ -1,4 +1,4 @@
-/* shape.c - cones, polygons and bands of latitude, by vectors: no pole and no meridian is special. */
+/* shape.c - cones, polygons, ellipses and bands of latitude, by vectors: no pole or meridian is special. */
 #include "rgn.h"
 
 #include <erfa.h>
@@ -52,6 +52,30 @@ int rgn_make_cone(rgn_shape *s, const double centre[3], double radius_deg)
     return 0;
 }
 
+int rgn_make_ellipse(rgn_shape *s, const double centre[3], const double along[3], double a, double b)
+{
+    if (!(a > 0 && b > 0 && a <= 80 && b <= 80)) return -1;
+    *s = (rgn_shape){ .a = a * deg, .b = b * deg };
+    s->chord2 = chord2_of(atan(fmax(s->a, s->b)) / deg) * (1 + 1e-12);
+    memcpy(s->centre, centre, sizeof s->centre);
+    memcpy(s->east, along, sizeof s->east);
+    eraPxp((double *)centre, (double *)along, s->north);
+    return 0;
+}
+
+void rgn_box_corners(const double centre[3], const double along[3], double w, double h, double corner[4][3])
+{
+    static const int side[4][2] = { { -1, -1 }, { 1, -1 }, { 1, 1 }, { -1, 1 } };
+    double across[3], length;
+    eraPxp((double *)centre, (double *)along, across);
+    for (int k = 0; k < 4; k++) {
+        for (int i = 0; i < 3; i++)
+            corner[k][i] =
+                centre[i] + side[k][0] * w / 2 * deg * along[i] + side[k][1] * h / 2 * deg * across[i];
+        eraPn(corner[k], &length, corner[k]);
+    }
+}
+
 /* On the plane that touches the sphere at the centre, where great circles are straight lines. */
 static void project(const rgn_shape *s, const double v[3], double *x, double *y)
 {
@@ -86,10 +110,11 @@ const char *rgn_make_polygon(rgn_shape *s, const double (*vertex)[3], uint32_t n
 int rgn_in_shape(const rgn_shape *s, const double v[3])
 {
     if (!(chord2(v, s->centre) <= s->chord2)) return 0;
-    if (!s->n_points) return 1;
     double x, y;
     int inside = 0;
-    project(s, v, &x, &y);
+    if (s->n_points || s->a > 0) project(s, v, &x, &y);
+    if (s->a > 0) return x * x / (s->a * s->a) + y * y / (s->b * s->b) <= 1;
+    if (!s->n_points) return 1;
     for (uint32_t k = 0, last = s->n_points - 1; k < s->n_points; last = k++) {
         if ((s->y[k] > y) == (s->y[last] > y)) continue;
         double at = s->x[k] + (y - s->y[k]) / (s->y[last] - s->y[k]) * (s->x[last] - s->x[k]);

@@ -2,7 +2,9 @@
 #include "rgn.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int by_begin(const void *a, const void *b)
 {
@@ -20,6 +22,34 @@ static int by_density(const void *a, const void *b)
 static double area(const rgn_cell *c)
 {
     return (double)(c->end - c->begin) * (4 * M_PI / (double)(UINT64_C(12) << 2 * RGN_ORDER));
+}
+
+static int are_one(const rgn_cell *c)
+{
+    uint64_t size = c->end - c->begin;
+    if (size == UINT64_C(1) << 2 * RGN_ORDER || c->begin % (4 * size)) return 0;
+    for (int k = 1; k < 4; k++)
+        if (c[k].begin != c->begin + (uint64_t)k * size || c[k].end - c[k].begin != size ||
+            memcmp(&c[k].density, &c->density, sizeof *c - offsetof(rgn_cell, density)))
+            return 0;
+    return 1;
+}
+
+int rgn_push_cell(rgn_region *r, size_t *cap, const rgn_cell *cell)
+{
+    if (r->n_cells == *cap) {
+        size_t more = *cap ? 2 * *cap : 4096;
+        rgn_cell *c = realloc(r->cell, more * sizeof *c);
+        if (!c) return -1;
+        r->cell = c;
+        *cap = more;
+    }
+    r->cell[r->n_cells++] = *cell;
+    for (rgn_cell *c; r->n_cells >= 4 && are_one(c = &r->cell[r->n_cells - 4]);) {
+        c->end = c[3].end;
+        r->n_cells -= 3;
+    }
+    return 0;
 }
 
 int rgn_make_skymap(const rgn_text *t, double level, rgn_region *r)
