@@ -232,6 +232,25 @@ def rates():
         return result
 
 
+def build_catalogs(binary, folder="."):
+    for name, (first, *rest) in RECIPES.items():
+        fits = [x for x in rest if x.endswith(".fits")]
+        files = [os.path.join(SHARED, "real", "catalogs", x) for x in (first, *fits)]
+        options = [x for x in rest if x not in fits]
+        subprocess.run(
+            [binary, "catalog", "build", *files, "-o", os.path.join(folder, name + ".njx"), "-q", *options],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def make_night(path, copies):
+    with tarfile.open(path, "w") as t:
+        for k in range(copies):
+            for f in sorted(x for x in os.listdir(ZTF) if x.endswith(".avro")):
+                t.add(os.path.join(ZTF, f), arcname=f"{k}_{f}")
+
+
 def main():
     parts = {f.__name__: f for f in (real, drain, simulated, rates)}
     wanted = sys.argv[1:] or list(parts)
@@ -242,29 +261,8 @@ def main():
     result["what"] = __doc__.split("\n")[0]
     with tempfile.TemporaryDirectory(prefix="nightjar-perf-") as folder:
         os.chdir(folder)
-        for name, (first, *rest) in RECIPES.items():
-            files = [
-                os.path.join(SHARED, "real", "catalogs", x)
-                for x in (first, *(x for x in rest if x.endswith(".fits")))
-            ]
-            subprocess.run(
-                [
-                    BIN,
-                    "catalog",
-                    "build",
-                    *files,
-                    "-o",
-                    name + ".njx",
-                    "-q",
-                    *(x for x in rest if not x.endswith(".fits")),
-                ],
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-        with tarfile.open("night.tar", "w") as t:
-            for k in range(COPIES):
-                for f in sorted(os.listdir(ZTF)):
-                    t.add(os.path.join(ZTF, f), arcname=f"{k}_{f}")
+        build_catalogs(BIN)
+        make_night("night.tar", COPIES)
         for name in wanted:
             result[name] = parts[name]()
             with open("report.json") as f:
@@ -274,4 +272,5 @@ def main():
                 f.write("\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
