@@ -94,7 +94,8 @@ enum { ROWS = 1024, COLUMNS = 999 };
 
 typedef struct table {
     fitsfile *file;
-    int status, candid, n;
+    int status, candid, survey, n;
+    long survey_width;
     int reason[COLUMNS]; /* [n] numbers of columns */
     size_t width;        /* of the widest */
     char *text;          /* [ROWS][width + 1] */
@@ -114,6 +115,11 @@ static void find_columns(table *t)
         if (fits_read_key_longstr(t->file, name, &key, NULL, &none)) continue;
         size_t size = strlen(key);
         if (!strcmp(key, "candid")) t->candid = c;
+        if (!strcmp(key, "survey") && fits_get_coltype(t->file, c, &type, &repeat, &bytes, &t->status) == 0 &&
+            type == TSTRING) {
+            t->survey = c;
+            t->survey_width = repeat;
+        }
         if (size > 7 && !strcmp(key + size - 7, ".reason") &&
             fits_get_coltype(t->file, c, &type, &repeat, &bytes, &t->status) == 0 && type == TSTRING) {
             t->reason[t->n++] = c;
@@ -121,6 +127,7 @@ static void find_columns(table *t)
         }
         fits_free_memory(key, &none);
     }
+    if (t->survey && (size_t)t->survey_width > t->width) t->width = (size_t)t->survey_width;
     fits_clear_errmsg();
 }
 
@@ -138,8 +145,11 @@ static int take_rows(const nj_ids *to, table *t, LONGLONG from, LONGLONG n)
     if (!any || t->status) return 0;
     if (!t->candid) return nj_fail(to->err, "%s %s: rows have no candid", to->option, to->path);
     fits_read_col(t->file, TLONGLONG, t->candid, from, 1, n, NULL, id, NULL, &t->status);
+    if (t->survey && !t->status) /* the reasons that were in these texts are read */
+        fits_read_col_str(t->file, t->survey, from, 1, n, (char *)"", text, NULL, &t->status);
     for (LONGLONG k = 0; k < n && !t->status; k++)
-        if (shed[k] && to->add(to->opaque, id[k], NULL)) return nj_fail(to->err, "out of memory");
+        if (shed[k] && to->add(to->opaque, id[k], t->survey && *text[k] ? text[k] : NULL))
+            return nj_fail(to->err, "out of memory");
     return 0;
 }
 

@@ -94,6 +94,12 @@ def earlier_run():
             f.write(json.dumps({**x, "survey": "lsst"}) + "\n")
     r, got = run("b.tar", "--seen", "other.ndjson")
     ok(len(got) == 30, "the same ids of another survey are others", (len(got), r.stderr))
+    with open("before.fits", "rb") as f:
+        table = f.read()
+    with open("other.fits", "wb") as f:
+        f.write(table.replace(b"ztf\0", b"xyz\0").replace(b"ztf ", b"xyz "))
+    r, got = run("b.tar", "--seen", "other.fits")
+    ok(len(got) == 30, "nor are they in FITS", (len(got), r.stderr))
     r, got = run("b.tar", "--seen", "none.ndjson", out="n.ndjson")
     ok(r.returncode == 1 and "--seen none.ndjson" in r.stderr, "an output that is not there: named", r.stderr)
 
