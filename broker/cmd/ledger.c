@@ -135,7 +135,9 @@ static int add_file(options *o, const char *path, nj_error *err)
             return nj_fail(err, "%.200s...: the name is too long", path);
         rc = nj_sink_look(spec, &mark, err);
     } else {
-        rc = nj_journal_look(path, &mark, err);
+        const char *slash = strrchr(path, '/'); /* rows that became a HATS catalogue */
+        const bool hats = slash && !strcmp(slash, "/rows.parquet");
+        rc = hats ? nj_journal_look_consumed(path, &mark, err) : nj_journal_look(path, &mark, err);
     }
     if (rc) return -1;
     if (mark.kind == NJ_MARK_THERE) return add_mark(o, &mark, path, err);

@@ -226,8 +226,8 @@ const nj_option nj_cli_run[] = {
     { "output", 'o', NJ_OPTION_CALL, .value = "SINK", .take = add_sink,
       .doc =
           "ndjson:PATH, ndjson:-, csv:PATH, avro:PATH, sqlite:PATH, fits:PATH, parquet:PATH, packets:PATH, "
-          "archive:DIR, kafka://HOST:PORT/TOPIC, kafka+packets://..., kafka+skyportal://..., webhook:URL, "
-          "null: (repeatable)" },
+          "hats:DIR, archive:DIR, kafka://HOST:PORT/TOPIC, kafka+packets://..., kafka+skyportal://..., "
+          "webhook:URL, null: (repeatable)" },
     { "threads", 'j', NJ_OPTION_INT, AT(options.threads), "THREADS", NULL, 1, 1024,
       .doc = "compute threads (all cores)" },
     { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = add_kafka, .doc = "a librdkafka setting" },

@@ -43,6 +43,7 @@ const nj_section nj_sections[] = {
     { "sink.avro", "of -o avro:", nj_avro_settings },
     { "sink.fits", "of -o fits:", nj_fits_settings },
     { "sink.parquet", "of -o parquet:", nj_parquet_settings },
+    { "sink.hats", "of -o hats:, besides those of parquet:", nj_hats_settings },
     { "sink.kafka", "of -o kafka:", nj_kafka_sink_settings },
     { "sink.webhook", "of -o webhook:", nj_webhook_settings },
     { "energy", "where energy and carbon come from", nj_energy_settings },

@@ -70,11 +70,25 @@ static void add_node(nj_parquet_writer *w, const char *name, int repetition, int
     w->n_schema++;
 }
 
+/* Does a struct begin with column c? How many columns it has; 0 = no. */
+static int32_t begins_group(const nj_parquet_writer *w, uint32_t c)
+{
+    const char *group = w->column[c].group;
+    if (!group || (c && w->column[c - 1].group && !strcmp(w->column[c - 1].group, group))) return 0;
+    uint32_t end = c;
+    while (end < w->n_columns && w->column[end].group && !strcmp(w->column[end].group, group)) end++;
+    return (int32_t)(end - c);
+}
+
 static void add_schema(nj_parquet_writer *w)
 {
-    add_node(w, "alert", -1, (int32_t)w->n_columns, NULL, false);
+    int32_t n_top = 0;
+    for (uint32_t c = 0; c < w->n_columns; c++) n_top += !w->column[c].group || begins_group(w, c);
+    add_node(w, "alert", -1, n_top, NULL, false);
     for (uint32_t c = 0; c < w->n_columns; c++) {
         const nj_parquet_new *column = &w->column[c];
+        const int32_t n_group = begins_group(w, c);
+        if (n_group) add_node(w, column->group, NJ_PQ_REQUIRED, n_group, NULL, false);
         add_node(w, column->name, NJ_PQ_OPTIONAL, column->list, column->list ? NULL : column, column->list);
         if (!column->list) continue;
         add_node(w, "list", NJ_PQ_REPEATED, 1, NULL, false);
@@ -288,7 +302,8 @@ static void add_statistics(nj_thrift_out *t, const chunk *k, const nj_buffer *va
 
 static void add_path(nj_thrift_out *t, const nj_parquet_new *column)
 {
-    nj_thrift_put_list(t, NJ_PQ_CM_PATH, NJ_THRIFT_BINARY, column->list ? 3 : 1);
+    nj_thrift_put_list(t, NJ_PQ_CM_PATH, NJ_THRIFT_BINARY, (column->list ? 3 : 1) + (column->group != NULL));
+    if (column->group) nj_thrift_item_binary(t->to, column->group, strlen(column->group));
     nj_thrift_item_binary(t->to, column->name, strlen(column->name));
     if (!column->list) return;
     nj_thrift_item_binary(t->to, "list", 4);

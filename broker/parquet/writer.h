@@ -19,6 +19,7 @@ typedef struct nj_parquet_new {
     nj_parquet_type type; /* not BOOL */
     nj_parquet_kind kind; /* PLAIN, TEXT (of BYTES), UNSIGNED (of I32: a byte) */
     bool list;
+    const char *group; /* a struct that has it and its neighbours of the same one; NULL = none */
 } nj_parquet_new;
 
 /* How much of a value there is: of a flat column 0 = null, 1 = a value; of a list 0 = null, 1 = an empty

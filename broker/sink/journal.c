@@ -113,7 +113,7 @@ static char *name_of(const char *path)
     return name;
 }
 
-int nj_journal_look(const char *path, nj_mark *mark, nj_error *err)
+static int look(const char *path, bool consumed, nj_mark *mark, nj_error *err)
 {
     struct stat st;
     size_t n;
@@ -129,7 +129,8 @@ int nj_journal_look(const char *path, nj_mark *mark, nj_error *err)
     } else if (parse(text, n, mark)) {
         nj_mark_free(mark);
         rc = nj_fail(err, "%s: is no journal of nightjar", file);
-    } else if (mark->bytes > (there ? st.st_size : 0) && (there || !mark->part_of)) {
+    } else if (mark->bytes > (there ? st.st_size : 0) &&
+               (there || !(mark->part_of || (consumed && mark->complete)))) {
         rc = there ? nj_fail(err, "%s: has %lld bytes; its journal says that %lld were there", path,
                              (long long)st.st_size, (long long)mark->bytes)
                    : nj_fail(err, "%s: is gone; its journal says that it had %lld bytes", path,
@@ -141,6 +142,16 @@ int nj_journal_look(const char *path, nj_mark *mark, nj_error *err)
     free(text);
     free(file);
     return rc;
+}
+
+int nj_journal_look(const char *path, nj_mark *mark, nj_error *err)
+{
+    return look(path, false, mark, err);
+}
+
+int nj_journal_look_consumed(const char *path, nj_mark *mark, nj_error *err)
+{
+    return look(path, true, mark, err);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -30,6 +30,8 @@ void nj_mark_free(nj_mark *mark);
 /* Reads PATH.journal. UNKNOWN when PATH is there without it. A finished file of a rotated output may be
  * elsewhere by now. -1 with err: it cannot be read, or is none. */
 int nj_journal_look(const char *path, nj_mark *mark, nj_error *err);
+/* Of a file that is made into something else, and removed, once it is complete. */
+int nj_journal_look_consumed(const char *path, nj_mark *mark, nj_error *err);
 
 /* The header of a journal, and what stays the same for all its commits. */
 typedef struct nj_journal_of {

@@ -70,6 +70,16 @@ static int codec_of(const char *name, nj_error *err)
     return nj_fail(err, "[sink.parquet] codec = %s is none of zstd, gzip, snappy, none", name);
 }
 
+int nj_parquet_packing(nj_settings *settings, int *codec, int *level, int64_t *page_bytes, nj_error *err)
+{
+    parquet_conf conf;
+    if (nj_settings_apply(settings, "sink.parquet", nj_parquet_settings, NULL, &conf, err)) return -1;
+    *codec = codec_of(conf.codec, err);
+    *level = (int)(*codec == NJ_PQ_GZIP ? conf.gzip_level : conf.zstd_level);
+    *page_bytes = conf.page_bytes;
+    return *codec < 0 ? -1 : 0;
+}
+
 static int to_file(void *opaque, const void *bytes, size_t n, nj_error *err)
 {
     return nj_outfile_write(opaque, bytes, n, err);

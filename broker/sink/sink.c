@@ -8,20 +8,13 @@
 #include "classes.h"
 #include "rolled.h"
 
-const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson,
-                                                 &nj_sink_csv,
-                                                 &nj_sink_avro,
-                                                 &nj_sink_sqlite,
-                                                 &nj_sink_fits,
-                                                 &nj_sink_parquet,
-                                                 &nj_sink_packets,
-                                                 &nj_sink_archive,
-                                                 &nj_sink_kafka,
-                                                 &nj_sink_kafka_packets,
-                                                 &nj_sink_kafka_skyportal,
-                                                 &nj_sink_webhook,
-                                                 &nj_sink_null,
-                                                 NULL };
+const nj_sink_class *const nj_sink_classes[] = {
+    &nj_sink_ndjson,  &nj_sink_csv,           &nj_sink_avro,
+    &nj_sink_sqlite,  &nj_sink_fits,          &nj_sink_parquet,
+    &nj_sink_hats,    &nj_sink_packets,       &nj_sink_archive,
+    &nj_sink_kafka,   &nj_sink_kafka_packets, &nj_sink_kafka_skyportal,
+    &nj_sink_webhook, &nj_sink_null,          NULL
+};
 
 static int unknown(const char *spec, const char *scheme, nj_error *err)
 {

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""-o hats: a HATS catalogue: its layout, the places of its rows, every cell as in Parquet; kills; what is
+refused; LSDB, where pip has it."""
+
+import glob, importlib.util, os, random, re, signal, subprocess, time
+from avro import make_container
+from out_kit import alert_schema, packet
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, skip
+
+needs("pyarrow", "astropy", "astropy_healpix")
+import pyarrow as pa, pyarrow.parquet as pq
+from astropy import units as u
+from astropy_healpix import lonlat_to_healpix
+
+N = 400
+KILLS = int(os.environ.get("NIGHTJAR_KILLS", "4"))
+LC = ["--columns", "lc.jd,lc.mag,lc.band,fp.jd"]
+SMALL = ["-D", "sink.hats.rows=60", "-D", "sink.hats.order=8"]
+OFTEN = ["-D", "run.commit_ms=5", "-D", "run.flush_ms=2", "-D", "run.batch_rows=4", "-j", "1"]
+rng = random.Random(int(os.environ.get("NIGHTJAR_SEED", "1")))
+
+
+def tiles(folder):
+    """{(order, pixel): path}, by the names of files."""
+    found = {}
+    for path in glob.glob(f"{folder}/dataset/Norder=*/Dir=*/Npix=*.parquet"):
+        order, first, pixel = map(
+            int, re.search(r"Norder=(\d+)/Dir=(\d+)/Npix=(\d+)\.parquet$", path).groups()
+        )
+        (
+            ok(first == pixel // 10000 * 10000, f"{path}: its folder")
+            if first != pixel // 10000 * 10000
+            else None
+        )
+        found[order, pixel] = path
+    return found
+
+
+def properties(folder, name="hats.properties"):
+    with open(f"{folder}/{name}", encoding="utf-8") as f:
+        return dict(line.strip().split("=", 1) for line in f if "=" in line)
+
+
+def flat(row):
+    """A row of the catalogue as one of Parquet: light curves are not nested there."""
+    out = {}
+    for key, value in row.items():
+        if key in ("lc", "fp", "nd"):
+            out.update({f"{key}.{k}": v for k, v in value.items()})
+        elif key != "_healpix_29":
+            out[key] = value
+    return out
+
+
+def content(folder):
+    return {
+        r["candid"]: flat(r)
+        for p in tiles(folder).values()
+        for r in pq.read_table(p, partitioning=None).to_pylist()
+    }
+
+
+def layout(name, folder, most):
+    files, listed = tiles(folder), set()
+    with open(f"{folder}/partition_info.csv", encoding="utf-8") as f:
+        ok(f.readline().strip() == "Norder,Npix", f"{name}: the list's head")
+        listed = {tuple(map(int, line.split(","))) for line in f}
+    ok(listed == set(files), f"{name}: partition_info.csv has each file", (len(listed), len(files)))
+    inside = [(a, b) for a in files for b in files if a[0] < b[0] and b[1] >> 2 * (b[0] - a[0]) == a[1]]
+    ok(not inside, f"{name}: no place is within another", inside[:3])
+    p = properties(folder)
+    ok(p == properties(folder, "properties"), f"{name}: the properties under both names")
+    ok(p["hats_order"] == str(max((o for o, _ in files), default=0)), f"{name}: the highest order", p)
+    total, unsorted, elsewhere, large = 0, [], [], []
+    schema = pq.read_schema(f"{folder}/dataset/_common_metadata").remove_metadata()
+    for (order, pixel), path in files.items():
+        t = pq.read_table(path, partitioning=None)
+        cells = t["_healpix_29"].to_pylist()
+        own = lonlat_to_healpix(
+            t["ra"].to_numpy() * u.deg, t["dec"].to_numpy() * u.deg, 2**29, order="nested"
+        )
+        unsorted += [path] if cells != sorted(cells) else []
+        elsewhere += (
+            [path] if any(c >> 2 * (29 - order) != pixel for c in cells) or cells != own.tolist() else []
+        )
+        large += [path] if len(cells) > most and order < 8 else []
+        if t.schema.remove_metadata() != schema:
+            ok(False, f"{path}: the schema of _common_metadata", t.schema)
+        total += len(cells)
+    ok(str(total) == p["hats_nrows"], f"{name}: hats_nrows", (total, p))
+    ok(not unsorted, f"{name}: rows are in the order of the sky", unsorted)
+    ok(not elsewhere, f"{name}: each row is where its file says, and _healpix_29 is its place", elsewhere)
+    ok(not large, f"{name}: places with many rows are divided", large)
+    ok(
+        not glob.glob(f"{folder}/rows.parquet") + glob.glob(f"{folder}/*.part"),
+        f"{name}: nothing else is left",
+    )
+    return files
+
+
+def night():
+    nightjar("simulate", "-n", str(N), "--seed", "3", "-q", "-o", "night.tar")
+    r = nightjar("run", "night.tar", "-q", "-o", "hats:cat", "-o", "parquet:o.parquet", *LC, *SMALL)
+    ok(r.returncode == 0, "a night", r.stderr)
+    files = layout("a night", "cat", 60)
+    ok(len({o for o, _ in files}) > 1, "files of several orders", sorted(files))
+    expected = {e["candid"]: e for e in pq.read_table("o.parquet").to_pylist()}
+    for e in expected.values():  # a nested table is empty, not absent
+        e.update({k: [] for k in ("lc.jd", "lc.mag", "lc.band", "fp.jd") if e[k] is None})
+    found = content("cat")
+    wrong = [
+        (i, k, e[k], found.get(i, {}).get(k))
+        for i, e in expected.items()
+        for k in e
+        if found[i].get(k) != e[k]
+    ]
+    ok(found.keys() == expected.keys(), "a night: all rows", len(found))
+    ok(not wrong, "a night: every cell as in Parquet", wrong[:3])
+    t = pq.read_schema("cat/dataset/_common_metadata")
+    ok(t.names[0] == "_healpix_29", "the place is the first column", t.names)
+    ok(pa.types.is_struct(t.field("lc").type), "a light curve is a struct of lists", t.field("lc"))
+    ok(pa.types.is_list(t.field("lc").type.field("jd").type), "of lists", t.field("lc"))
+    meta = pq.read_metadata(next(iter(files.values()))).metadata
+    ok(any(k.startswith(b"nightjar.module.") for k in meta), "provenance", list(meta))
+    r = nightjar("run", "night.tar", "-q", "-o", "hats:one", *LC)
+    ok(len(tiles("one")) < len(files), "by default places are larger", (len(tiles("one")), r.stderr))
+    layout("by default", "one", 200000)
+    return expected
+
+
+def odd_rows():
+    alerts = [
+        packet(k, {"ra": [0.3, 359.9999999, 44.7, 10.0][k % 4], "dec": [90.0, -90.0, 0.1, -5.0][k % 4]})
+        for k in range(12)
+    ]
+    alerts[5]["candidate"]["dec"] = float("nan")
+    alerts[6]["candidate"]["ra"] = float("inf")
+    with open("odd.avro", "wb") as f:
+        f.write(make_container(alert_schema(), alerts))
+    args = [
+        "run",
+        "odd.avro",
+        "-q",
+        "--survey",
+        "ztf",
+        "-m",
+        "roid",
+        "--dead-letters",
+        "d.avro",
+        "--report",
+        "r.json",
+    ]
+    r = nightjar(*args, "-o", "hats:odd", "-o", "ndjson:odd.ndjson")
+    ok(r.returncode == 0, "poles, the border of RA, and no position", r.stderr)
+    ok(len(content("odd")) == 10, "those with a position", len(content("odd")))
+    ok(report("r.json")["ledger"]["dead"] == 2, "the others are dead letters", r.stderr)
+    ok(len(rows("odd.ndjson")) == 10, "and in no other output", len(rows("odd.ndjson")))
+    layout("poles", "odd", 200000)
+    r = nightjar(*args[:7], "-w", "1 = 0", "-o", "hats:none")
+    ok(r.returncode == 0 and not tiles("none"), "without rows", r.stderr)
+    ok(properties("none")["hats_nrows"] == "0", "a catalogue of nothing")
+
+
+def refused():
+    r = nightjar("run", "night.tar", "-q", "-m", "roid", "-o", "hats:cat")
+    ok(r.returncode == 1 and "--overwrite" in r.stderr, "one that is there", (r.returncode, r.stderr))
+    r = nightjar("run", "night.tar", "-q", "-m", "roid", "-o", "hats:cat", "--append")
+    ok(r.returncode == 1 and "no more rows" in r.stderr, "--append", (r.returncode, r.stderr))
+    before = content("cat")
+    ok(len(before) == N, "it is as it was", len(before))
+    r = nightjar(
+        "run", "night.tar", "-q", "-m", "roid", "-o", "hats:cat", "--overwrite", "-w", "candid % 2 = 0"
+    )
+    ok(r.returncode == 0, "--overwrite", r.stderr)
+    ok(0 < len(content("cat")) < N, "has the rows of the new run alone", len(content("cat")))
+    layout("--overwrite", "cat", 200000)
+    r = nightjar("run", "night.tar", "-q", "-m", "roid", "-o", "hats:c-{night}", "-D", "run.site=palomar")
+    ok(r.returncode == 1 and "one catalogue" in r.stderr, "several of them by name", (r.returncode, r.stderr))
+
+
+def kills(expected):
+    args = [
+        NIGHTJAR,
+        "run",
+        "night.tar",
+        "-q",
+        "-o",
+        "hats:k",
+        "--dead-letters",
+        "kd.avro",
+        *LC,
+        *SMALL,
+        *OFTEN,
+    ]
+    n, rc = 0, None
+    for k in range(40):
+        child = subprocess.Popen(
+            [*args, *(["--resume"] if k else [])], stderr=subprocess.PIPE, start_new_session=True
+        )
+        if n < KILLS:
+            time.sleep(rng.uniform(0.02, 0.6))
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL if n % 2 == 0 else signal.SIGINT)
+                n += 1
+        said = child.communicate()[1].decode()
+        rc = child.returncode
+        if rc == 0 and os.path.exists("k/hats.properties"):
+            break
+    ok(rc == 0, f"{n} kills and interruptions, --resume", said)
+    found = content("k")
+    ok(found.keys() == expected.keys(), "each row once", (len(found), len(expected)))
+    ok(found == expected, "every cell")
+    layout("after kills", "k", 60)
+    r = subprocess.run([*args, "--resume"], capture_output=True, text=True)
+    ok(r.returncode == 0 and content("k") == expected, "--resume of a complete one changes nothing", r.stderr)
+    r = nightjar("ledger", "k")
+    ok(r.returncode == 0 and str(N) in r.stdout, "nightjar ledger", (r.returncode, r.stdout, r.stderr))
+
+
+def by_lsdb():
+    if not importlib.util.find_spec("lsdb"):
+        skip("LSDB opens it", "pip has no lsdb here")
+        return
+    import lsdb
+
+    t = lsdb.open_catalog("one").compute()
+    ok(len(t) == N, "LSDB opens it", len(t))
+    ok("lc" in t.nested_columns, "with light curves as nested tables", list(t.nested_columns))
+
+
+with Folder():
+    NIGHT = night()
+    odd_rows()
+    by_lsdb()
+    refused()
+    kills(NIGHT)
+done()
