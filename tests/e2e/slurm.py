@@ -161,13 +161,16 @@ if why or SANITIZED:
 with Folder() as here:
     os.environ["PATH"] = f"{os.path.dirname(os.path.abspath(NIGHTJAR))}:{os.environ['PATH']}"
     nightjar("simulate", "-q", "-n", ALERTS, "--schema", "4.02", "-o", "night.tar")
-    # a module that takes its time, so that a shard can be killed within its night
-    build("sleepy", f"usleep({max(500, min(10000, 8000000 // ALERTS))});")
+    # a module that waits after a few alerts until there is a file, so that a shard is killed within its night
+    go = f"{here}/go"
+    build("sleepy", f'static int seen; if (seen++ > 8) while (access("{go}", F_OK)) usleep(20000);')
+    open(go, "w").close()
     common = ["-m", "roid,nalerthist,sleepy", "--module-path", "sleepy.so", *OFTEN]
     outputs = lambda d: [x for k, n in KINDS for x in ("-o", f"{k}:{d}/{n}")]
     os.makedirs("whole")
     r = nightjar("run", "night.tar", *common, *outputs("whole"), "-q", "--report", "whole/run.json")
     ok(r.returncode == 0, "one run of the night", r.stderr)
+    os.remove(go)
     with Cluster(f"{here}/slurm") as cluster:
         ok(cluster.up, "slurmctld, slurmd and munged are up", cluster.why)
         batch = os.path.join(ROOT, "data", "slurm", "night.sbatch")
@@ -181,6 +184,7 @@ with Folder() as here:
         said = slurm("scontrol", "requeue", f"{job}_1")
         before = lines_of("night.shards/1/rows.ndjson")
         ok(before < ALERTS // 4, "shard 1 is killed within its night, and goes to the queue again", said)
+        open(go, "w").close()
         # Slurm lets a requeued job wait for two minutes
         ok(
             wait_for(lambda: "BeginTime" in slurm("squeue", "-h", "-o", "%r")),
