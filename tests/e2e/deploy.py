@@ -130,6 +130,9 @@ def units():
         u = unit(name)
         ok("" not in u, f"{name}: keys and values", u.get(""))
         ok(u["Type"] == ["notify"], f"{name}: says when it is ready")
+        shared = "XDG_RUNTIME_DIR=%t/" + u["RuntimeDirectory"][0]
+        ok(u.get("Environment") == [shared], f"{name}: services of a host share the names of members", u)
+        ok(u["RuntimeDirectoryPreserve"] == ["yes"], f"{name}: also while one of them rests")
         ok(u["SuccessExitStatus"] == ["130"], f"{name}: a stop is no failure")
         stall = float(re.search(r"stall_s = (\d+)", nightjar("settings", "run").stdout)[1])
         ok(float(u["WatchdogSec"][0]) > 2 * stall, f"{name}: the watchdog waits longer than run.stall_s")
