@@ -128,21 +128,32 @@ static int bench_walls(const nj_cut_job *job, const char *what, nj_error *err)
     return 0;
 }
 
-/* The same of a cube: a stamp has all its planes. A tenth of the targets, all of them near its centre. */
-static int bench_cube(const options *o, const char *folder, const nj_cut_target *target, uint32_t n,
-                      nj_error *err)
+typedef struct toy_cube {
+    const char *what;
+    int (*make)(const char *path, nj_error *err);
+    int part, most; /* of the targets one in `part`; pixels of a side */
+} toy_cube;
+
+static const toy_cube CUBES[] = { { "noise cube", nj_cut_toy_cube, 10, SIZE_MOST },
+                                  { "noise TESS cube, a target pixel file each", nj_cut_toy_tess, 1, 11 } };
+
+/* The same of a cube: a stamp has all its planes. All targets are near its centre. */
+static int bench_cube(const toy_cube *cube, const options *o, const char *folder, const nj_cut_target *target,
+                      uint32_t n, nj_error *err)
 {
     char path[2200];
     nj_cut_image image = { 0 };
     snprintf(path, sizeof path, "%s/cube", folder);
+    n /= (uint32_t)cube->part;
     nj_cut_target *near = calloc(n, sizeof *near);
-    int rc = near ? nj_cut_toy_cube(path, err) : nj_fail(err, "out of memory");
-    for (uint32_t i = 0; near && i < n / 10; i++)
+    int rc = near ? cube->make(path, err) : nj_fail(err, "out of memory");
+    for (uint32_t i = 0; near && i < n; i++)
         near[i] = (nj_cut_target){ target[i].name, 150 + (target[i].ra - 150) / 32,
                                    20 + (target[i].dec - 20) / 32 };
     if (!rc) rc = nj_cut_image_open(&image, path, err);
-    const nj_cut_job job = { &image, near, n / 10, (uint32_t)o->size, folder, "", "cube", 1, true };
-    if (!rc) rc = bench_walls(&job, "noise cube", err);
+    const uint32_t size = (uint32_t)(o->size < cube->most ? o->size : cube->most);
+    const nj_cut_job job = { &image, near, n, size, folder, "", "cube", 1, true };
+    if (!rc) rc = bench_walls(&job, cube->what, err);
     nj_cut_image_close(&image);
     unlink(path);
     free(near);
@@ -176,9 +187,9 @@ static int bench(const options *o, const char *path, nj_error *err)
             printf("%s: %u x %u x %" PRIu64 ", %u targets, stamps of %u x %u\n", path == toy ? "noise" : path,
                    image.cols, image.rows, image.planes, n, o->size, o->size);
             print_points(point, points);
-            if (bench_walls(&job, path == toy ? "noise" : path, err) ||
-                (path == toy && bench_cube(o, folder, target, n, err)))
-                rc = NJ_EXIT_LEDGER;
+            if (bench_walls(&job, path == toy ? "noise" : path, err)) rc = NJ_EXIT_LEDGER;
+            for (size_t i = 0; path == toy && rc == NJ_EXIT_OK && i < sizeof CUBES / sizeof *CUBES; i++)
+                if (bench_cube(&CUBES[i], o, folder, target, n, err)) rc = NJ_EXIT_LEDGER;
         }
     }
     nj_cut_image_close(&image);
@@ -219,10 +230,9 @@ static const nj_option table[] = {
     { "threads", 'j', NJ_OPTION_INT, AT(workers), "N", NULL, 1, 1024, .doc = "workers (all cores)" },
     { "overwrite", 0, NJ_OPTION_FLAG, AT(overwrite), .doc = "replace stamps that exist" },
     { "bench", 0, NJ_OPTION_FLAG, AT(bench),
-      .doc =
-          "cutouts per second by number of workers, up to -j (twice the cores); wall time of 1 to 1000 "
-          "cutouts by 1, 4 and 16 workers, and their ranks; without an image, of one of 4096 x 4096 and of a "
-          "cube that are made. Nothing is kept" },
+      .doc = "cutouts per second by number of workers, up to -j (twice the cores); wall time of 1 to 1000 "
+             "cutouts by 1, 4 and 16 workers, and their ranks; without an image, of one of 4096 x 4096, of a "
+             "cube and of a TESS cube that are made. Nothing is kept" },
     { 0 }
 };
 
@@ -232,9 +242,11 @@ NJ_COMMAND(cutout) = {
     .name = "cutout",
     .usage = "cutout IMAGE_OR_CUBE... --targets CSV --size N -o DIR [-j N] | --bench",
     .summary = "stamps from FITS images and cubes; cutouts/s by number of workers",
-    .help = "Floats stay as they are, bit for bit; integers and scaled numbers become floats (32 bits and "
-            "more: doubles). What lies beyond the border is NaN. Integers of compressed images are read by "
-            "cfitsio.\n",
+    .help =
+        "Floats stay as they are, bit for bit; integers and scaled numbers become floats (32 bits and "
+        "more: doubles). What lies beyond the border is NaN. Integers of compressed images are read by "
+        "cfitsio.\nOf a TESS cube (four axes: flux and error, time, column, row; a table of its images) a "
+        "target pixel file is cut, as TESScut publishes them.\n",
     .main = cutout_main,
     .options = { table },
     .arguments =

@@ -79,7 +79,7 @@ static int map_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t
         image->map = NULL;
         return nj_fail(err, "%s: ends before its last pixel", path);
     }
-    madvise(image->map, image->map_size, MADV_RANDOM);
+    if (!nj_tess_is(f)) madvise(image->map, image->map_size, MADV_RANDOM); /* else pixels are long */
     image->data = (const unsigned char *)image->map + data;
     image->data_at = (uint64_t)data;
     return 0;
@@ -177,6 +177,34 @@ static int find_hdu(nj_cut_image *image, fitsfile *f, const char *path, nj_error
     return nj_fail(err, "%s: has no image of two to nine axes%s", path, named ? " there" : "");
 }
 
+/* The header of the table behind a cube on a server: cfitsio, which has found no HDU there, opens the file
+ * again. */
+static int fetch_table(nj_cut_image *image, fitsfile **f, const char *file, nj_error *err)
+{
+    int status = 0;
+    if (nj_ranges_headers(image->remote, true, err)) return -1;
+    fits_close_file(*f, &status);
+    *f = NULL;
+    if (fits_open_file(f, file, READONLY, &status))
+        return nj_fail(err, "%s: cannot be opened as FITS again", file);
+    return find_hdu(image, *f, file, err);
+}
+
+/* The table of its images stands behind the cube. */
+static int open_tess(nj_cut_image *image, fitsfile *f, nj_error *err)
+{
+    int status = 0;
+    if (!(image->tess = calloc(1, sizeof *image->tess))) return nj_fail(err, "out of memory");
+    fits_write_errmark();
+    fits_movrel_hdu(f, 1, NULL, &status);
+    fits_clear_errmark();
+    if (status)
+        return nj_fail(err, "has neither positions (CTYPE1) nor a table of its images behind the cube");
+    if (fetch_hdu(image, f, err) || nj_tess_read(image->tess, &image->wcs, f, image->length, err)) return -1;
+    image->planes = image->length[1], image->cols = image->length[2], image->rows = image->length[3];
+    return 0;
+}
+
 int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
 {
     fitsfile *f = NULL;
@@ -199,8 +227,12 @@ int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
         return nj_fail(err, "%s: cannot be opened as FITS: %s", path, text);
     }
     if (find_hdu(image, f, file, err)) goto done;
+    if (image->remote && nj_tess_is(f) && fetch_table(image, &f, file, err)) goto done;
     fits_get_img_type(f, &bitpix, &status);
-    if (nj_wcs_read(&image->wcs, f, &why)) {
+    const bool tess = nj_tess_is(f);
+    if (tess ? bitpix != FLOAT_IMG &&
+                   nj_fail(&why, "is a cube of images in another type than floats of 32 bits")
+             : nj_wcs_read(&image->wcs, f, &why)) {
         nj_fail(err, "%s: %s", path, why.text);
         goto done;
     }
@@ -218,9 +250,10 @@ int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
     rc = plain ? map_pixels(image, f, image->remote ? nj_ranges_path(image->remote) : path, n * image->width,
                             err)
                : read_pixels(image, f, path, n, err);
+    if (!rc && tess && (rc = open_tess(image, f, &why))) nj_fail(err, "%s: %s", path, why.text);
 done:
     status = 0;
-    fits_close_file(f, &status);
+    if (f) fits_close_file(f, &status);
     return rc;
 }
 
@@ -230,6 +263,8 @@ void nj_cut_image_close(nj_cut_image *image)
     nj_ranges_close(image->remote);
     free(image->pixels);
     free(image->cards);
+    if (image->tess) nj_tess_free(image->tess);
+    free(image->tess);
     nj_wcs_free(&image->wcs);
     memset(image, 0, sizeof *image);
 }

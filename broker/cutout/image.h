@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "ranges.h"
-#include "wcs.h"
+#include "tess.h"
 
 enum { NJ_CUT_AXES = 9 };
 
@@ -23,6 +23,8 @@ typedef struct nj_cut_image {
     void *map; /* the file, or NULL where pixels were read into memory */
     size_t map_size;
     void *pixels;
+    nj_tess *tess; /* NULL, or what a TESS cube has besides its pixels: a frame is a plane, and flux and error
+                    * of a pixel stand together: row, column, frame, flux and error */
     nj_ranges *remote; /* NULL: a file here. Blocks of mapped pixels are there once they are fetched */
     uint64_t data_at;  /* byte of the file where the mapped pixels begin */
 } nj_cut_image;

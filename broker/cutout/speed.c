@@ -107,6 +107,59 @@ int nj_cut_toy_cube(const char *path, nj_error *err)
     return rc;
 }
 
+/* The table behind the cube: times half an hour apart, positions as those of the image. */
+static void write_tess_table(fitsfile *f, int *status)
+{
+    static char *names[] = { "TSTART", "TSTOP",  "BARYCORR", "CRPIX1", "CRPIX2", "CRVAL1",  "CRVAL2",
+                             "CDELT1", "CDELT2", "DQUALITY", "CTYPE1", "CTYPE2", "RADESYS", "FFI_FILE" },
+                *forms[] = { "D", "D", "D", "D", "D", "D", "D", "D", "D", "J", "12A", "12A", "4A", "12A" },
+                *text[] = { "RA---TAN", "DEC--TAN", "ICRS", "noise.fits" };
+    const double middle = (double)CUBE_SIDE / 2 + 0.5;
+    int zero = 0;
+    fits_create_tbl(f, BINARY_TBL, 0, 14, names, forms, NULL, NULL, status);
+    for (long i = 1; i <= CUBE_PLANES; i++) {
+        double real[] = { 1325.3 + (double)i / 48,
+                          1325.3 + (double)(i + 1) / 48,
+                          0.004,
+                          middle,
+                          middle,
+                          centre_ra,
+                          centre_dec,
+                          -scale_deg,
+                          scale_deg };
+        for (int c = 0; c < 9; c++) fits_write_col(f, TDOUBLE, c + 1, i, 1, 1, &real[c], status);
+        fits_write_col(f, TINT, 10, i, 1, 1, &zero, status);
+        for (int c = 0; c < 4; c++) fits_write_col(f, TSTRING, c + 11, i, 1, 1, &text[c], status);
+    }
+}
+
+int nj_cut_toy_tess(const char *path, nj_error *err)
+{
+    const size_t n = (size_t)CUBE_SIDE * CUBE_SIDE * CUBE_PLANES * 2;
+    float *pixel = malloc(n * sizeof *pixel);
+    uint64_t state = 3;
+    fitsfile *f = NULL;
+    int status = 0, zero = 0;
+    long axes[4] = { 2, CUBE_PLANES, CUBE_SIDE, CUBE_SIDE }, first[4] = { 1, 1, 1, 1 };
+    double start = 1325.3, stop = 1325.3 + CUBE_PLANES / 48.0;
+    char text[FLEN_STATUS];
+    if (!pixel) return nj_fail(err, "out of memory");
+    make_noise(pixel, n, &state);
+    remove(path);
+    fits_create_file(&f, path, &status);
+    fits_create_img(f, BYTE_IMG, 0, axes, &status);
+    fits_write_key(f, TDOUBLE, "TSTART", &start, NULL, &status);
+    fits_write_key(f, TDOUBLE, "TSTOP", &stop, NULL, &status);
+    fits_create_img(f, FLOAT_IMG, 4, axes, &status);
+    fits_write_pix(f, TFLOAT, first, (LONGLONG)n, pixel, &status);
+    write_tess_table(f, &status);
+    if (f) fits_close_file(f, status ? &zero : &status);
+    free(pixel);
+    if (!status) return 0;
+    fits_get_errstatus(status, text);
+    return nj_fail(err, "%s: %s", path, text);
+}
+
 int nj_cut_toy(const char *path, nj_cut_target **target, uint32_t n, nj_error *err)
 {
     float *pixel = malloc(sizeof *pixel * SIDE * SIDE);

@@ -29,6 +29,8 @@ int nj_cut_walls(const nj_cut_job *job, nj_cut_wall wall[NJ_CUT_WALLS], nj_error
 
 /* Writes a noise cube of 256 x 256 floats and 64 planes to path, with the same positions as the image. */
 int nj_cut_toy_cube(const char *path, nj_error *err);
+/* Writes noise as a TESS cube of 256 x 256 pixels and 64 images, with the same positions. */
+int nj_cut_toy_tess(const char *path, nj_error *err);
 /* Writes a noise image of 4096 x 4096 floats to path, and gives n targets on it.
  * Names and places depend on the numbers only. */
 int nj_cut_toy(const char *path, nj_cut_target **target, uint32_t n, nj_error *err);

@@ -265,3 +265,17 @@ bool nj_wcs_pixel(nj_wcs *w, double ra_deg, double dec_deg, double *x, double *y
     *y = pixel[1] - 1;
     return isfinite(*x) && isfinite(*y);
 }
+
+bool nj_wcs_sky(nj_wcs *w, double x, double y, double *ra_deg, double *dec_deg)
+{
+    double pixel[2] = { x + 1, y + 1 }, plane[2], phi, theta, world[2], at[3], turned[3];
+    int status = 0;
+    if (w->fk4 > 0 || wcsp2s(w->prm, 1, 2, pixel, plane, &phi, &theta, world, &status) || status)
+        return false;
+    eraS2c(world[w->prm->lng] * RAD, world[w->prm->lat] * RAD, at);
+    eraTrxp(w->turn, at, turned);
+    eraC2s(turned, ra_deg, dec_deg);
+    *ra_deg = eraAnp(*ra_deg) / RAD;
+    *dec_deg /= RAD;
+    return isfinite(*ra_deg) && isfinite(*dec_deg);
+}

@@ -34,5 +34,7 @@ double nj_wcs_crpix(const nj_wcs *w, int axis);
  * not on this side of the sky, or the distortion cannot be undone there.
  * FK5 to 0.1 mas, FK4 without proper motions to 1 mas. */
 bool nj_wcs_pixel(nj_wcs *w, double ra_deg, double dec_deg, double *x, double *y);
+/* The other way. False also for FK4, which no matrix turns back. */
+bool nj_wcs_sky(nj_wcs *w, double x, double y, double *ra_deg, double *dec_deg);
 
 #endif

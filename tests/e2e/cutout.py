@@ -330,15 +330,17 @@ def table():
     )
     walls = [line.split() for line in lines if re.match(r"\s+\d+( +\d\.\d{6}){3}$", line)]
     ok(
-        [w[0] for w in walls] == ["1", "10", "100", "1000", "1", "10", "100"],
+        [w[0] for w in walls] == ["1", "10", "100", "1000", "1", "10", "100", "1", "10", "100", "1000"],
         "--bench: wall time by cutouts",
         walls,
     )
     ranked = [line.split() for line in lines if re.match(r"( +\d+){4}$", line)]
-    ok(len(ranked) == 21, "--bench: every pair of cutouts and workers has its rank", ranked)
+    ok(len(ranked) == 33, "--bench: every pair of cutouts and workers has its rank", ranked)
     rates = [int(x[1]) for x in ranked]
     ok(rates[:12] == sorted(rates[:12], reverse=True), "--bench: the fastest comes first", rates)
     ok(any("noise cube: 256 x 256 x 64" in line for line in lines), "--bench: of a cube, too", lines)
+    tpf = "noise TESS cube, a target pixel file each: 256 x 256 x 64, stamps of 11 x 11 x 64"
+    ok(tpf in lines, "--bench: of a TESS cube, too", lines)
     ok(os.listdir("tmp") == [], "--bench leaves nothing in TMPDIR", os.listdir("tmp"))
 
 

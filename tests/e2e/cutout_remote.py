@@ -90,6 +90,22 @@ def make_files():
         [fits.Column("x", "D", array=np.arange(5e4))]
     )
     fits.HDUList([primary, table, fits.ImageHDU(cube, header(300), name="CUBE")]).writeto("files/cube.fits")
+    rows = [
+        ("CTYPE1", "8A", "RA---TAN"),
+        ("CTYPE2", "8A", "DEC--TAN"),
+        ("CRPIX1", "D", 40.5),
+        ("CRPIX2", "D", 40.5),
+    ]
+    rows += [
+        ("CRVAL1", "D", 150.0),
+        ("CRVAL2", "D", 20.0),
+        ("CDELT1", "D", -1 / 3600),
+        ("CDELT2", "D", 1 / 3600),
+    ]
+    rows += [("TSTART", "D", 1325.2), ("TSTOP", "D", 1325.3), ("BARYCORR", "D", 0.004), ("DQUALITY", "J", 0)]
+    times = fits.BinTableHDU.from_columns([fits.Column(k, f, array=np.array([v] * 50)) for k, f, v in rows])
+    frames = fits.ImageHDU(random.normal(0, 1, (80, 80, 50, 2)).astype("f4"))
+    fits.HDUList([fits.PrimaryHDU(), frames, times]).writeto("files/tess.fits")
     fits.CompImageHDU(image[:400, :400], header(400)).writeto("files/packed.fits.fz")
     fits.PrimaryHDU((image[:400, :400]).astype("i2"), header(400)).writeto("files/whole.fits")
     fits.PrimaryHDU(image[:300, :300], header(300)).writeto("files/zipped.fits.gz")
@@ -145,6 +161,8 @@ with Folder():
     r, size = same("a cube", f"{base}/cube.fits", "cube.fits", 9)
     ok(Server.sent < size, "of a cube less than all came", (Server.sent, size))
     r, size = same("an HDU by its name", f"{base}/cube.fits[CUBE]", "cube.fits[CUBE]", 9)
+    r, size = same("a TESS cube", f"{base}/tess.fits", "tess.fits", 7)
+    ok(Server.sent < size / 2, "of a TESS cube half at most came", (Server.sent, size))
     same("a packed image", f"{base}/packed.fits.fz", "packed.fits.fz")
     same("integers", f"{base}/whole.fits", "whole.fits")
     same("a gzip file", f"{base}/zipped.fits.gz", "zipped.fits.gz")
