@@ -2,12 +2,11 @@
  * format only. */
 #include "parquet_avro.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/buffer.h"
-#include "parquet.h"
+#include "avro_value.h"
 
 /* Rows read from every column at a time: enough to spread the cost of a call over 200 columns, and the values
  * that repeat (a history) of so many rows still fit into the cache. */
@@ -47,23 +46,6 @@ struct nj_parquet_avro {
 
 /* ---- writing Avro ---- */
 
-static void put_long(nj_buffer *b, int64_t value)
-{
-    uint64_t v = ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
-    uint8_t *p = (uint8_t *)nj_buffer_room(b, 10);
-    if (!p) return;
-    uint8_t *start = p;
-    for (; v > 127; v >>= 7) *p++ = (uint8_t)(v | 128);
-    *p++ = (uint8_t)v;
-    b->n += (size_t)(p - start);
-}
-
-static void put_bytes(nj_buffer *b, const void *bytes, size_t n)
-{
-    put_long(b, (int64_t)n);
-    nj_buffer_add(b, bytes, n);
-}
-
 static void put_index(nj_buffer *b, int is_value)
 {
     char byte = is_value ? 2 : 0;
@@ -84,27 +66,6 @@ static void add_name(nj_parquet_avro *r, const nj_parquet_node *node)
     memcpy(name, node->name, n);
     name[n] = 0;
     nj_json_text(&r->schema, name);
-}
-
-static const char *avro_type(const nj_parquet_leaf *leaf)
-{
-    if (leaf->kind == NJ_PARQUET_DECIMAL) return "\"double\"";
-    switch (leaf->type) {
-    case NJ_PARQUET_BOOL: return "\"boolean\"";
-    case NJ_PARQUET_I32: return leaf->kind == NJ_PARQUET_UNSIGNED ? "\"long\"" : "\"int\"";
-    case NJ_PARQUET_I64:
-        if (leaf->kind == NJ_PARQUET_TIME_MS)
-            return "{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}";
-        if (leaf->kind == NJ_PARQUET_TIME_US)
-            return "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}";
-        if (leaf->kind == NJ_PARQUET_TIME_NS)
-            return "{\"type\":\"long\",\"logicalType\":\"timestamp-nanos\"}";
-        return "\"long\"";
-    case NJ_PARQUET_F32: return "\"float\"";
-    case NJ_PARQUET_F64: return "\"double\"";
-    case NJ_PARQUET_BYTES: break;
-    }
-    return leaf->kind == NJ_PARQUET_TEXT ? "\"string\"" : "\"bytes\"";
 }
 
 static uint32_t build(nj_parquet_avro *r, uint32_t at, uint8_t def, uint8_t rep);
@@ -188,6 +149,46 @@ static uint32_t build_array(nj_parquet_avro *r, uint32_t at, uint32_t repeated, 
     return next;
 }
 
+/* In a HATS catalogue a struct of lists is a nested table, a column a list: a light curve. */
+static int is_table(const nj_parquet_avro *r, uint32_t at)
+{
+    const nj_parquet_node *node = &r->node[at];
+    int hats = 0;
+    for (uint32_t i = 0; i < r->n_columns; i++) hats |= !strncmp(r->column[i].leaf->path, "_healpix_", 9);
+    if (!hats || !at || node->is_list || node->is_map) return 0;
+    for (uint32_t i = 0; i < node->n_children; i++) {
+        const nj_parquet_node *list = &node[1 + 3 * i];
+        if (!list->is_list || list->n_children != 1 || list->repetition != node[1].repetition ||
+            list[1].repetition != 2 || is_element(&list[1]) || list[2].n_children)
+            return 0;
+    }
+    return node->n_children > 0;
+}
+
+/* Its rows are the items of a list of records. */
+static uint32_t build_table(nj_parquet_avro *r, uint32_t at, uint8_t def, uint8_t rep)
+{
+    const uint32_t array = begin(r, AN_ARRAY, at, def), record = begin(r, A_RECORD, at, def),
+                   n = r->node[at].n_children;
+    const uint8_t item_def = (uint8_t)(def + 1 + r->node[at + 1].repetition);
+    r->item[array].item_def = r->item[record].def = item_def;
+    r->item[array].rep = (uint8_t)(rep + 1);
+    nj_buffer_printf(&r->schema,
+                     "{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"part%u\",\"fields\":[",
+                     at);
+    for (uint32_t i = 0; i < n; i++) {
+        nj_buffer_text(&r->schema, i ? ",{\"name\":" : "{\"name\":");
+        add_name(r, &r->node[at + 1 + 3 * i]);
+        nj_buffer_text(&r->schema, ",\"type\":");
+        build(r, at + 3 + 3 * i, item_def, (uint8_t)(rep + 1));
+        nj_buffer_text(&r->schema, "}");
+    }
+    nj_buffer_text(&r->schema, "]}}");
+    end(r, record, leaf_at(r, at + 1 + 3 * n));
+    end(r, array, leaf_at(r, at + 1 + 3 * n));
+    return at + 1 + 3 * n;
+}
+
 static uint32_t build_body(nj_parquet_avro *r, uint32_t at, uint8_t def, uint8_t rep)
 {
     const nj_parquet_node *node = &r->node[at];
@@ -197,13 +198,13 @@ static uint32_t build_body(nj_parquet_avro *r, uint32_t at, uint8_t def, uint8_t
     }
     if (!node->n_children) {
         uint32_t it = begin(r, A_LEAF, at, def);
-        nj_buffer_text(&r->schema, avro_type(r->column[node->leaf].leaf));
+        nj_buffer_text(&r->schema, nj_parquet_avro_type(r->column[node->leaf].leaf));
         end(r, it, node->leaf + 1);
         return at + 1;
     }
     if ((node->is_list || node->is_map) && node->n_children == 1 && node[1].repetition == 2)
         return build_array(r, at, at + 1, def, rep);
-    return build_record(r, at, def, rep);
+    return is_table(r, at) ? build_table(r, at, def, rep) : build_record(r, at, def, rep);
 }
 
 /* Item and schema of node `at`, whose parent stands at the levels given; the node behind it. */
@@ -239,9 +240,9 @@ static void add_folder_column(nj_parquet_avro *r, const nj_folder_column *c)
     nj_buffer_printf(&r->schema, ",\"type\":[\"null\",\"%s\"]}", c->is_long ? "long" : "string");
     put_index(&r->tail, c->value != NULL);
     if (c->value && c->is_long)
-        put_long(&r->tail, strtoll(c->value, NULL, 10));
+        nj_parquet_put_long(&r->tail, strtoll(c->value, NULL, 10));
     else if (c->value)
-        put_bytes(&r->tail, c->value, strlen(c->value));
+        nj_parquet_put_bytes(&r->tail, c->value, strlen(c->value));
 }
 
 static int build_all(nj_parquet_avro *r, const nj_folder_column *c, uint32_t n)
@@ -314,46 +315,6 @@ uint64_t nj_parquet_avro_count(const nj_parquet_avro *r)
 
 /* ---- the rows ---- */
 
-static double decimal(const nj_parquet_leaf *leaf, const void *value, uint32_t at)
-{
-    double number = 0;
-    if (leaf->type == NJ_PARQUET_I32)
-        number = ((const int32_t *)value)[at];
-    else if (leaf->type == NJ_PARQUET_I64)
-        number = (double)((const int64_t *)value)[at];
-    else if (leaf->type == NJ_PARQUET_BYTES) { /* two's complement, the highest byte first */
-        const nj_parquet_bytes *b = &((const nj_parquet_bytes *)value)[at];
-        for (uint32_t i = 0; i < b->n; i++)
-            number = number * 256 + (i || b->data[0] < 128 ? b->data[i] : b->data[i] - 256);
-    }
-    return number / pow(10, leaf->scale);
-}
-
-static void put_value(nj_buffer *b, const nj_parquet_leaf *leaf, const void *value, uint32_t at)
-{
-    if (leaf->kind == NJ_PARQUET_DECIMAL) {
-        double number = decimal(leaf, value, at);
-        nj_buffer_add(b, &number, sizeof number);
-        return;
-    }
-    switch (leaf->type) {
-    case NJ_PARQUET_BOOL: nj_buffer_add(b, (const uint8_t *)value + at, 1); break;
-    case NJ_PARQUET_I32: {
-        int32_t number = ((const int32_t *)value)[at];
-        put_long(b, leaf->kind == NJ_PARQUET_UNSIGNED ? (int64_t)(uint32_t)number : number);
-        break;
-    }
-    case NJ_PARQUET_I64: put_long(b, ((const int64_t *)value)[at]); break;
-    case NJ_PARQUET_F32: nj_buffer_add(b, (const float *)value + at, 4); break;
-    case NJ_PARQUET_F64: nj_buffer_add(b, (const double *)value + at, 8); break;
-    case NJ_PARQUET_BYTES: {
-        const nj_parquet_bytes *bytes = &((const nj_parquet_bytes *)value)[at];
-        put_bytes(b, bytes->data, bytes->n);
-        break;
-    }
-    }
-}
-
 static uint8_t def_of(const column *c)
 {
     return c->got.def ? c->got.def[c->at] : 0;
@@ -405,7 +366,7 @@ static int encode(nj_parquet_avro *r, uint32_t at, uint8_t rep)
             r->why = "an unsigned number of 2^63 or more, for which Avro has no type";
             return -1;
         }
-        put_value(&r->datum, c->leaf, c->got.value, c->at++);
+        nj_parquet_put_value(&r->datum, c->leaf, c->got.value, c->at++);
         return 0;
     }
     if (it->kind == A_RECORD) {
@@ -414,15 +375,15 @@ static int encode(nj_parquet_avro *r, uint32_t at, uint8_t rep)
         return 0;
     }
     if (def < it->item_def) {
-        put_long(&r->datum, 0);
+        nj_parquet_put_long(&r->datum, 0);
         return pass(r, it, it->item_def, rep);
     }
     uint32_t n = 1;
     for (uint32_t i = c->at + 1; i < c->stop && c->got.rep[i] >= it->rep; i++) n += c->got.rep[i] == it->rep;
-    put_long(&r->datum, n);
+    nj_parquet_put_long(&r->datum, n);
     for (uint32_t i = 0; i < n; i++)
         if (encode(r, at + 1, i ? it->rep : rep)) return -1;
-    put_long(&r->datum, 0);
+    nj_parquet_put_long(&r->datum, 0);
     return 0;
 }
 

@@ -50,10 +50,12 @@ typedef struct parquet_source {
     nj_skipped skipped;
 } parquet_source;
 
-/* What Spark and pyarrow write beside the data: _SUCCESS, _metadata, ._part.crc, _spark_metadata/. */
+/* What Spark and pyarrow write beside the data: _SUCCESS, _metadata, ._part.crc, _spark_metadata/; the sample
+ * of its rows that a HATS catalogue has. */
 static int is_hidden(const FTSENT *e)
 {
-    return e->fts_level > 0 && (e->fts_name[0] == '.' || e->fts_name[0] == '_');
+    return e->fts_level > 0 &&
+           (e->fts_name[0] == '.' || e->fts_name[0] == '_' || !strcmp(e->fts_name, "data_thumbnail.parquet"));
 }
 
 static FTS *walk(const char *folder)

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """-o hats: a HATS catalogue: its layout, the places of its rows, every cell as in Parquet; kills; what is
-refused; LSDB, where pip has it."""
+refused; LSDB, where pip has it. HATS as SOURCE, with light curves nested in both ways."""
 
-import glob, importlib.util, os, random, re, signal, subprocess, time
+import glob, importlib.util, io, os, random, re, signal, subprocess, tarfile, time
 from avro import make_container
 from out_kit import alert_schema, packet
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, skip
 
-needs("pyarrow", "astropy", "astropy_healpix")
-import pyarrow as pa, pyarrow.parquet as pq
+needs("pyarrow", "astropy", "astropy_healpix", "fastavro")
+import fastavro, pyarrow as pa, pyarrow.parquet as pq
 from astropy import units as u
 from astropy_healpix import lonlat_to_healpix
 
@@ -228,10 +228,81 @@ def by_lsdb():
     ok("lc" in t.nested_columns, "with light curves as nested tables", list(t.nested_columns))
 
 
+def catalogue(folder, alerts, nest):
+    """Alerts in the layout of HATS, two files; nest makes a light curve of its points."""
+    names = sorted({n for a in alerts for p in a["prv_candidates"] or [] for n in p})
+    table = pa.Table.from_pylist(
+        [
+            {
+                "_healpix_29": k,
+                **{n: a[n] for n in ("objectId", "candid", "schemavsn", "publisher", "candidate")},
+                "prv_candidates": nest(a["prv_candidates"], names),
+            }
+            for k, a in enumerate(alerts)
+        ]
+    )
+    at = f"{folder}/dataset/Norder=1/Dir=0"
+    os.makedirs(at)
+    half = len(alerts) // 2
+    pq.write_table(table[:half], f"{at}/Npix=1.parquet")
+    pq.write_table(table[half:], f"{at}/Npix=2.parquet")
+    for name in ("_metadata", "_common_metadata"):
+        pq.write_metadata(table.schema, f"{folder}/dataset/{name}")
+    pq.write_table(table[:3], f"{folder}/dataset/data_thumbnail.parquet")
+    for name, text in (
+        ("partition_info.csv", "Norder,Npix\n1,1\n1,2\n"),
+        ("hats.properties", "hats_nrows=1\n"),
+    ):
+        with open(f"{folder}/{name}", "w", encoding="utf-8") as f:
+            f.write(text)
+
+
+def columns_of(points, names):
+    return None if points is None else {n: [p.get(n) for p in points] for n in names}
+
+
+def records_of(points, names):
+    return None if points is None else [{n: p.get(n) for n in names} for p in points]
+
+
+def as_source():
+    with tarfile.open("night.tar") as t:
+        files = [t.extractfile(m).read() for m in t if m.name.endswith(".avro")]
+    alerts = [next(fastavro.reader(io.BytesIO(data))) for data in files][:80]
+    alerts[3]["prv_candidates"] = []
+    alerts[4]["prv_candidates"] = None
+    args = ["-q", "--survey", "ztf", "-m", "features,transient_features", "--columns", "lc.jd,lc.mag,lc.band"]
+    found = {}
+    for name, nest in (("records", records_of), ("columns", columns_of)):
+        catalogue(name, alerts, nest)
+        r = nightjar("run", name, *args, "-o", f"ndjson:{name}.ndjson")
+        found[name] = {x["candid"]: x for x in rows(f"{name}.ndjson")}
+        ok(r.returncode == 0 and "came before" not in r.stderr, f"a catalogue with {name}", r.stderr)
+        ok(len(rows(f"{name}.ndjson")) == len(alerts), f"{name}: each row once", len(rows(f"{name}.ndjson")))
+    r = nightjar("run", "night.tar", *args, "-o", "ndjson:packets.ndjson")
+    expected = {x["candid"]: x for x in rows("packets.ndjson")}
+    plain = [a["candid"] for k, a in enumerate(alerts) if k not in (3, 4)]
+    wrong = [i for i in plain if found["columns"][i] != expected[i]]
+    ok(not wrong, "a nested table: every cell as of the packets", (wrong[:3], r.stderr))
+    ok(found["columns"] == found["records"], "also empty and absent ones", len(wrong))
+    ok(len(found["columns"][alerts[3]["candid"]]["lc.jd"]) == 1, "this detection alone")
+
+    def torn(points, names):
+        out = columns_of(points, names)
+        if out and out[names[0]]:
+            out[names[0]].append(out[names[0]][0])
+        return out
+
+    catalogue("torn", alerts, torn)
+    r = nightjar("run", "torn", *args, "-o", "ndjson:torn.ndjson")
+    ok(r.returncode == 2 and "disagree about how long" in r.stderr, "lists of different lengths", r.stderr)
+
+
 with Folder():
     NIGHT = night()
     odd_rows()
     by_lsdb()
+    as_source()
     refused()
     kills(NIGHT)
 done()
