@@ -156,7 +156,9 @@ int nj_topics_file(nj_cli *cli, const char *name, nj_error *err)
         cli->followed = more;
         more[cli->n_followed] = (nj_followed){ .name = nj_arena_text(&cli->arena, name, strlen(name)) };
         if (!more[cli->n_followed].name) return nj_fail(err, "out of memory");
-        nj_follow_take(&more[cli->n_followed++]);
+        nj_follow_take(&more[cli->n_followed]);
+        /* a pipe can be read once only, and who opens it again waits */
+        cli->n_followed += more[cli->n_followed].there && S_ISREG(more[cli->n_followed].taken.st_mode);
     }
     if (built_in ? nj_settings_ini(s, shown, built_in->data, err) : nj_settings_file(s, name, err)) return -1;
     for (size_t i = first; i < s->n; i++) {

@@ -238,6 +238,24 @@ def file_of_topics(signal):
     ok(counts == want, f"{name}: the report counts them over all workers", (counts, want))
 
 
+def topics_from_a_pipe():
+    """Nobody writes into it a second time, so it is not opened a second time."""
+    os.mkfifo("t.pipe")
+
+    def fill():
+        with open("t.pipe", "w", encoding="utf-8") as f:
+            f.write("[topic.deep]\nwhere = mag > 20\n")
+
+    writer = threading.Thread(target=fill, daemon=True)
+    writer.start()
+    conf()
+    r = Run("pipe", "--topics", "t.pipe")
+    writer.join(PATIENCE)
+    time.sleep(4)  # longer than a file of topics must be left alone
+    ok(not r.said("has changed"), "a pipe of topics is not followed", r.lines)
+    ok(r.end() == 0, "and the run ends", r.lines)
+
+
 def certificates():
     if not shutil.which("openssl"):
         skip("certificates", "no openssl here")
@@ -268,5 +286,6 @@ with Folder():
     what_is_refused()
     file_of_topics(signal=True)
     file_of_topics(signal=False)
+    topics_from_a_pipe()
     certificates()
 done()
