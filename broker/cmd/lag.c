@@ -117,7 +117,7 @@ static int lag(const options *o, const char *spec, nj_error *err)
                                 : nj_kafka_conf(target.hosts, preset, NULL, (nj_settings *)&o->settings, err);
     rd_kafka_t *rk = NULL;
     if (conf && nj_kafka_set_group(conf, positions.group, err) == 0 &&
-        !(rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why)))
+        !(rk = nj_kafka_client(RD_KAFKA_CONSUMER, conf, why, sizeof why)))
         nj_fail(err, "%s: %s", spec, why);
     if (conf && !rk) rd_kafka_conf_destroy(conf);
     if (rk) {

@@ -110,6 +110,7 @@ static int set(rd_kafka_conf_t *conf, const char *name, const char *value, const
 {
     char why[512];
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return 0;
+    if (nj_oauth_take(conf, name, value)) return 0;
     /* librdkafka quotes the value, which may be a password given to the wrong key */
     if (nj_secret_is(name)) return nj_fail(err, "%s: [kafka] %s is not accepted", where, name);
     return nj_fail(err, "%s: [kafka] %s: %s", where, name, why);

@@ -7,6 +7,7 @@
 
 #include "../base/error.h"
 #include "../base/settings.h"
+#include "oauth.h"
 
 /* "kafka://HOST:PORT[,HOST:PORT]/TOPIC[?QUERY]", with or without the scheme, in parts. Freed by
  * nj_kafka_target_free. */

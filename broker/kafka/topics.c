@@ -73,7 +73,7 @@ rd_kafka_topic_partition_list_t *nj_kafka_topics_now(const rd_kafka_conf_t *of, 
     rd_kafka_conf_set_offset_commit_cb(conf, NULL);
     rd_kafka_conf_set_error_cb(conf, no_errors);
     rd_kafka_conf_set(conf, "log_level", "0", why, sizeof why);
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    rd_kafka_t *rk = nj_kafka_client(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!rk) {
         rd_kafka_conf_destroy(conf);
         return NULL;

@@ -120,7 +120,7 @@ static int connect_to(nj_replayer *r, nj_error *err)
         rd_kafka_conf_set_opaque(conf, r);
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
         rd_kafka_conf_set_error_cb(conf, on_error);
-        r->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+        r->producer = nj_kafka_client(RD_KAFKA_PRODUCER, conf, text, sizeof text);
         if (r->producer)
             r->topic = rd_kafka_topic_new(r->producer, target.topic, NULL);
         else

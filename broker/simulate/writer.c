@@ -218,7 +218,7 @@ static int kafka_open(nj_sim_writer *w, const nj_sim_writer_args *args, nj_error
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_opaque(conf, w);
     w->topic = strdup(target.topic);
-    w->kafka = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    w->kafka = nj_kafka_client(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (!w->kafka || !w->topic) {
         if (!w->kafka) rd_kafka_conf_destroy(conf);
         nj_fail(err, "%s: %s", args->spec, text);

@@ -182,7 +182,7 @@ static int start(kafka_sink *s, const char *hosts, nj_settings *settings, nj_err
     rd_kafka_conf_set_opaque(conf, s);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_error_cb(conf, on_error);
-    s->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    s->producer = nj_kafka_client(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (!s->producer) {
         rd_kafka_conf_destroy(conf);
         return nj_fail(err, "kafka://%s: %s", s->target, text);

@@ -123,7 +123,7 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     s->has_name =
         rd_kafka_conf_get(conf, "group.instance.id", NULL, &name_size) == RD_KAFKA_CONF_OK && name_size > 1;
     nj_fetch_prepare(&s->fetch, conf, s->settings);
-    s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    s->rk = nj_kafka_client(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!s->rk) {
         rd_kafka_conf_destroy(conf);
         return nj_fail(err, "%s: %s", s->display, why);

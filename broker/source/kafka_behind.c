@@ -68,7 +68,7 @@ int64_t nj_kafka_behind(rd_kafka_t *of, const char *topic, int32_t partition, in
                                            { 0 } };
     for (const nj_kafka_pair *p = other; p->name; p++)
         rd_kafka_conf_set(conf, p->name, p->value, why, sizeof why);
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    rd_kafka_t *rk = nj_kafka_client(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!rk) {
         rd_kafka_conf_destroy(conf);
         return -1;

@@ -43,7 +43,7 @@ static rd_kafka_t *reader_like(rd_kafka_t *of)
                                            { 0 } };
     for (const nj_kafka_pair *p = other; p->name; p++)
         rd_kafka_conf_set(conf, p->name, p->value, why, sizeof why);
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    rd_kafka_t *rk = nj_kafka_client(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!rk) rd_kafka_conf_destroy(conf);
     return rk;
 }
