@@ -83,10 +83,11 @@ def write(name, text):
 
 
 def run(name, *options, out="out.ndjson", threads=2, source="night.tar"):
-    """A run of NAME.py: its rows, and the process."""
+    """A run of NAME.py: its rows, and the process. A busy machine takes its time to import pandas."""
     r = nightjar(
         "run", "--overwrite", "--module-path", f"{name}.py", "-m", name, "-j", threads, "--report",
-        "report.json", "-o", f"ndjson:{out}", *options, source, env=ENV,
+        "report.json", "-o", f"ndjson:{out}", "-D", f"module.{name}.deadline_s=200", *options, source,
+        env=ENV,
     )  # fmt: skip
     return (rows(out) if r.returncode == 0 else []), r
 
@@ -453,10 +454,11 @@ def wheel():
     made = os.listdir("wheels") if os.path.isdir("wheels") else []
     if not ok(len(made) == 1 and made[0].endswith("-none-any.whl"), "a wheel of the package", r.stderr):
         return
-    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", "env"], check=True)
+    venv = [sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", "env"]
+    subprocess.run(venv, check=True)
+    pip = [os.path.join(ROOT, builder), "-m", "pip", "--python", "env/bin/python"]
     subprocess.run(
-        ["env/bin/pip", "install", "-q", "--no-deps", "--disable-pip-version-check", f"wheels/{made[0]}"],
-        check=True,
+        [*pip, "install", "-q", "--no-deps", "--disable-pip-version-check", f"wheels/{made[0]}"], check=True
     )
     where = next(p for p in sys.path if os.path.isdir(os.path.join(p, "numpy")))
     env = {"PYTHONPATH": where, "NIGHTJAR_PYTHON": os.path.abspath("env/bin/python")}
