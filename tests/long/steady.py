@@ -106,7 +106,7 @@ def thirds(values):
 
 def trial(c, rate):
     n, port, name = int(rate * opts.seconds), free_port(), f"r{rate}"
-    c.make(name, 6, **{"retention.bytes": str(128 << 20), "segment.bytes": str(32 << 20)})
+    c.make(name, 6, **{"retention.bytes": str(640 << 20), "segment.bytes": str(32 << 20)})
     url = f"kafka://{c.bootstrap}/{name}?group={name}&from=earliest"
     args = [NIGHTJAR, "run", url, "-q", "-j", "1", "-o", f"ndjson:{name}-{{n}}.ndjson.zst?rotate=100MB"]
     args += ["--metrics", f"127.0.0.1:{port}", "--report", f"{name}.json", *opts.more]
