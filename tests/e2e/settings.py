@@ -45,7 +45,7 @@ def unlike_any():
         "run.thred=2",
     )
     refused(
-        "[models]: no such key", ["[models] has no key 'xyz'; there are path\n"], "-q", "-D", "models.xyz=2"
+        "[models]: no such key", ["[models] has no key 'xyz'; there are path"], "-q", "-D", "models.xyz=2"
     )
 
 

@@ -157,6 +157,7 @@ def trial(c, rate):
         "scrapes_failed": scrapes.failed,
         "slowest_scrape_s": round(scrapes.slowest, 3),
         "slow_client_connections": slow.connections,
+        "own_mb_each_minute": [round(x[2] / 1024, 1) for x in seen[:: 60 // SAMPLE_S]],
         "load": os.getloadavg(),
     }
     note(f"{rate}/s: {json.dumps(figures[f'{rate}/s'])}")
