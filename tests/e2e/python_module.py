@@ -254,6 +254,7 @@ def spoilt():
             f"{how} of what was raised: the alert alone is failed",
             (bad[:3], r.stderr[-600:]),
         )
+        ok("crashed" not in r.stderr, f"{how} of what was raised: and no crash", r.stderr[-600:])
     got, r = run("spoilt", "-D", f"module.spoilt.settings=how=shrink, id={victim}", threads=1)
     bad = [x["candid"] for x in got if plain(x) != (True, "a", "done")]
     ok(bad == [victim], "the memory cannot be made shorter", (bad[:3], r.stderr[-600:]))

@@ -6,13 +6,14 @@ import struct
 import warnings
 
 from . import folder as mf
+from .mlp import export_mlp
 from .trees import is_nan, rows_of, sum_of, write
 
 MAX = 3.4028234663852886e38  # of float32
 SKLEARN = (
     "RandomForest, ExtraTrees, DecisionTree, GradientBoosting and HistGradientBoosting, each as Classifier"
     " and Regressor, alone or in a Pipeline behind StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler"
-    " and SimpleImputer"
+    " and SimpleImputer; MLPClassifier and MLPRegressor behind the scalers"
 )
 
 
@@ -149,14 +150,16 @@ def _constant(values, what):
 
 
 def export_sklearn(model, features, X, folder, tolerance=1e-6, **more):
-    """Forests, single trees and both kinds of gradient boosting, in a pipeline with scalers or not (SKLEARN
-    lists them). Golden outputs: predict_proba of classifiers, predict of regressors."""
+    """Forests, single trees, both kinds of gradient boosting and perceptrons, in a pipeline with scalers or
+    not (SKLEARN lists them). Golden outputs: predict_proba of classifiers, predict of regressors."""
     import numpy
 
     whole, before = model, []
     if type(model).__name__ == "Pipeline":
         before, model = [s for _, s in model.steps[:-1]], model.steps[-1][1]
     kind = type(model).__name__
+    if kind in ("MLPClassifier", "MLPRegressor"):
+        return export_mlp(whole, before, model, features, X, folder, tolerance, **more)
     family = kind.replace("Classifier", "").replace("Regressor", "")
     if (
         not type(model).__module__.startswith("sklearn.")
