@@ -51,5 +51,7 @@ double nj_parse_angle(const char *text, size_t n, int hours);
 int nj_angle_has_letter(const char *text, size_t n);
 /* Has the text parts ("1 2 3", "1:2:3", "1h2m3s")? */
 int nj_angle_has_parts(const char *text, size_t n);
+/* [a-z][a-z0-9_]*, as columns and instances are called. */
+void nj_catalog_name(const char *from, char to[48]);
 
 #endif

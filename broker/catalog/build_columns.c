@@ -65,8 +65,7 @@ static int choose_position(const nj_build_job *j, const nj_table *t, const char 
     return nj_build_missing(j, t, file, what, what);
 }
 
-/* [a-z][a-z0-9_]*, as output columns are called. */
-static void clean_name(const char *from, char to[48])
+void nj_catalog_name(const char *from, char to[48])
 {
     size_t n = 0;
     if (!isalpha((unsigned char)*from)) to[n++] = 'c';
@@ -83,7 +82,7 @@ static int add_column(nj_build_job *j, const char *source, const char *name, nj_
                        NJX_COLUMNS - 1);
     nj_build_column *w = &j->column[j->n_columns];
     snprintf(w->source, sizeof w->source, "%s", source);
-    clean_name(name, w->name);
+    nj_catalog_name(name, w->name);
     w->type = type;
     for (uint32_t i = 0; i < j->n_columns; i++)
         if (!strcmp(j->column[i].name, w->name))

@@ -35,16 +35,6 @@ typedef struct reader {
     nj_error *err;
 } reader;
 
-void nj_watchlist_name(const char *from, char to[48])
-{
-    size_t n = 0;
-    if (!isalpha((unsigned char)*from)) to[n++] = 'c';
-    for (; *from && n < 47; from++)
-        to[n++] = isalnum((unsigned char)*from) ? (char)tolower((unsigned char)*from) : '_';
-    while (n > 1 && to[n - 1] == '_') n--;
-    to[n] = 0;
-}
-
 static int missing(const reader *r, const char *what, const char *name)
 {
     char list[400] = "";
@@ -271,7 +261,7 @@ int nj_watchlist_read(const nj_watchlist *list, nj_buffer *csv, nj_watched *got,
     if (!rc) {
         nj_buffer_text(csv, "ra,dec,radius,expires,id,owner");
         for (uint32_t k = 0; k < got->n_extra; k++) {
-            nj_watchlist_name(got->extra[k], name);
+            nj_catalog_name(got->extra[k], name);
             nj_buffer_printf(csv, ",%s", name);
         }
         nj_buffer_text(csv, "\n");

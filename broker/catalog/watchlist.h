@@ -30,7 +30,5 @@ typedef struct nj_watched {
 /* Writes what is right as CSV with the columns id, ra, dec (deg), radius (arcsec), owner, expires (Julian
  * Date) and the further ones. -1 with err: the list cannot be read. */
 int nj_watchlist_read(const nj_watchlist *list, nj_buffer *csv, nj_watched *got, nj_error *err);
-/* [a-z][a-z0-9_]*, as columns and instances are called. */
-void nj_watchlist_name(const char *from, char to[48]);
 
 #endif

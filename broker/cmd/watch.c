@@ -9,6 +9,7 @@
 
 #include "../base/file.h"
 #include "../base/settings.h"
+#include "../catalog/build.h"
 #include "../catalog/watchlist.h"
 #include "command.h"
 
@@ -82,7 +83,7 @@ static void name_of(const char *path, char name[48])
     char base[256];
     snprintf(base, sizeof base, "%s", nj_base_name(path));
     base[strcspn(base, ".") ? strcspn(base, ".") : strlen(base)] = 0;
-    nj_watchlist_name(base, name);
+    nj_catalog_name(base, name);
 }
 
 static void write_settings(const char *name, const char *catalog, const watch_options *o,
@@ -103,7 +104,7 @@ static void write_settings(const char *name, const char *catalog, const watch_op
     if (got->expires[0]) nj_buffer_text(out, ", expires");
     for (uint32_t k = 0; k < got->n_extra; k++) {
         char column[48];
-        nj_watchlist_name(got->extra[k], column);
+        nj_catalog_name(got->extra[k], column);
         nj_buffer_printf(out, ", %s", column);
     }
     nj_buffer_printf(out, "\n\n[topic.%s]\nwhere = %s.n > 0", name, name);
@@ -122,7 +123,7 @@ static int build(const char *catalog, const nj_buffer *csv, const nj_watched *go
                                 "expires:expires:f64");
     for (uint32_t k = 0; k < got->n_extra; k++) {
         char column[48];
-        nj_watchlist_name(got->extra[k], column);
+        nj_catalog_name(got->extra[k], column);
         n += (size_t)snprintf(columns + n, sizeof columns - n, ",%s", column);
     }
     if (nj_file_write(path, csv->data, csv->n)) return nj_fail(err, "%s: %s", path, strerror(errno));

@@ -76,40 +76,36 @@ typedef struct catalog_list {
     bool failed;
 } catalog_list;
 
-/* The states of the catalogues, each with the alerts that it answered. */
-static void add_catalog(void *opaque, const nj_sky_served *s)
+static nj_report_file *add_file(catalog_list *list, const char *path, const char *hash)
 {
-    catalog_list *list = opaque;
-    nj_report *report = list->report;
-    if (!s->n_searched) return;
-    nj_report_file *file = realloc(report->file, (report->n_files + 1) * sizeof *file);
-    if (!file) {
-        list->failed = true;
-        return;
-    }
-    report->file = file;
-    nj_report_file *f = &file[report->n_files++];
-    const char *slash = strrchr(s->path, '/');
-    *f = (nj_report_file){ .generation = s->generation, .searched = s->n_searched };
-    snprintf(f->name, sizeof f->name, "%s", slash ? slash + 1 : s->path);
-    snprintf(f->sha256, sizeof f->sha256, "%s", s->hash);
-}
-
-static void add_region_file(void *opaque, const char *path, const char *hash)
-{
-    catalog_list *list = opaque;
     nj_report *report = list->report;
     const char *slash = strrchr(path, '/');
     nj_report_file *file = realloc(report->file, (report->n_files + 1) * sizeof *file);
     if (!file) {
         list->failed = true;
-        return;
+        return NULL;
     }
     report->file = file;
     nj_report_file *f = &file[report->n_files++];
     *f = (nj_report_file){ .generation = 0 };
     snprintf(f->name, sizeof f->name, "%s", slash ? slash + 1 : path);
     snprintf(f->sha256, sizeof f->sha256, "%s", hash);
+    return f;
+}
+
+/* The states of the catalogues, each with the alerts that it answered. */
+static void add_catalog(void *opaque, const nj_sky_served *s)
+{
+    if (!s->n_searched) return;
+    nj_report_file *f = add_file(opaque, s->path, s->hash);
+    if (!f) return;
+    f->generation = s->generation;
+    f->searched = s->n_searched;
+}
+
+static void add_region_file(void *opaque, const char *path, const char *hash)
+{
+    add_file(opaque, path, hash);
 }
 
 /* Keeps a text in the report, which outlives the run. */
