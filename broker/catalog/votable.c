@@ -243,9 +243,8 @@ static int behind(votable *t, nj_error *err)
 static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
 {
     votable *t = (votable *)table;
-    int rc;
     table->line = 0;
-    while ((rc = xmlTextReaderRead(t->reader)) == 1) {
+    while (xmlTextReaderRead(t->reader) == 1) {
         int type = xmlTextReaderNodeType(t->reader);
         if (type == XML_READER_TYPE_END_ELEMENT && is_element(t, "TABLEDATA")) return behind(t, err);
         if (type != XML_READER_TYPE_ELEMENT || !is_element(t, "TR")) continue;
