@@ -2,11 +2,13 @@
 #include "file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Reads on from the stream; the buffer has room for one byte more than `most`. */
 static char *read_stream(FILE *f, size_t guess, size_t most, size_t *size)
@@ -54,6 +56,22 @@ int nj_file_write(const char *path, const void *bytes, size_t n)
     if (fclose(f)) return -1;
     errno = saved;
     return bad ? -1 : 0;
+}
+
+int nj_folder_make(const char *folder, unsigned mode)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/", folder);
+    if (n >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(path, (mode_t)mode) && errno != EEXIST) return -1;
+        *slash = '/';
+    }
+    return access(path, X_OK); /* with its last slash: ENOTDIR for a file of that name */
 }
 
 bool nj_is_special(const char *path)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/file.h"
@@ -78,7 +77,7 @@ int nj_engine_remember(const nj_engine *e, nj_error *err)
     else if (home && *home)
         n = snprintf(folder, sizeof folder, "%s/.cache/nightjar/models", home);
     if (n >= (int)sizeof folder) return nj_fail(err, "[models] checked: the path is too long");
-    if (set && n && access(folder, W_OK) && mkdir(folder, 0700)) /* asked for: not left out without a word */
+    if (set && n && (nj_folder_make(folder, 0700) || access(folder, W_OK))) /* asked for: an error */
         return nj_fail(err, "[models] checked = %.300s: it cannot be written: %s", folder, strerror(errno));
     nj_services_remember(folder);
     return 0;

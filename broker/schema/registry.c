@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/buffer.h"
 #include "../base/clock.h"
+#include "../base/file.h"
 #include "../base/log.h"
 #include "../base/secret.h"
 
@@ -191,12 +191,7 @@ void nj_registry_keep(nj_registry *r, const char *name, const char *text, size_t
 {
     char path[4200], part[4300];
     if (!*r->cache) return;
-    snprintf(path, sizeof path, "%s/", r->cache);
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(path, 0777);
-        *slash = '/';
-    }
+    nj_folder_make(r->cache, 0777);
     snprintf(path, sizeof path, "%s/%s.json", r->cache, name);
     snprintf(part, sizeof part, "%s.%d", path, (int)getpid());
     FILE *f = fopen(part, "wb");

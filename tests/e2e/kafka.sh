@@ -87,6 +87,7 @@ check "$? $(lines "$dir/again.ndjson")" "0 0" "$dir/run.log"
 
 lag() { "$nightjar" lag "kafka://$KAFKA/night?group=$1" 2>&1 | sed -n 's/^total  *//p'; }
 check "$(lag g) $(lag other)" "0 $n"
+: >"$dir/watch" # the loop may look before the shell behind & has opened it
 timeout -s INT 20 "$nightjar" lag --watch "kafka://$KAFKA/night?group=g" >"$dir/watch" 2>"$dir/run.log" &
 watcher=$!
 for ((i = 0; i < 150 && $(grep -c ^total "$dir/watch") < 3; i++)); do sleep 0.1; done

@@ -5,7 +5,7 @@ NIGHTJAR_KILLS=N kills each of the runs N times (4), NIGHTJAR_SEED=K at other mo
 
 import datetime, glob, gzip, http.client, io, json, math, os, random, shutil, signal, socket, sqlite3
 import subprocess, tarfile, time
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, skip, table_rows
+from tap import NIGHTJAR, Folder, compile_module, done, needs, nightjar, ok, skip, table_rows
 
 needs("fastavro", "astropy", "pyarrow")
 import fastavro, pyarrow.parquet
@@ -289,13 +289,21 @@ def kill_after(args, seconds):
     return p.returncode, err
 
 
+def size_of(path):
+    """Of a file that may be renamed between two looks: then none."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
 def broken_off(args):
     """A run that is stopped when its file has rows; a busy machine may be too late for that."""
     for _ in range(100):
         clear()
         p = subprocess.Popen([NIGHTJAR, *args], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while p.poll() is None and not any(os.path.getsize(f) for f in glob.glob("out-*.part")):
-            pass
+        while p.poll() is None and not any(size_of(f) for f in glob.glob("out-*.part")):
+            time.sleep(0.001)
         p.send_signal(signal.SIGINT)
         p.communicate(timeout=120)
         there = [f for f in glob.glob("out-*.part") if os.path.getsize(f)]
@@ -376,11 +384,34 @@ def kills(what, name, *more):
     ok(of_a_format == 900, f"{what}: ledger: rows of files", of_a_format)
 
 
+SLOW = """#include "nightjar/module.h"
+#include <time.h>
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    (void)self, (void)thread;
+    for (uint32_t k = 0; k < w->n; k++) {
+        nanosleep(&(struct timespec){ 0, 2000000 }, 0);
+        ((double *)w->out[0])[w->row[k]] = 1, w->reason[w->row[k]] = NJ_DONE;
+    }
+    return NJ_OK;
+}
+NJ_MODULE(slow) = { NJ_HEADER, .name = "slow", .version = "1.0", .summary = "waits 2 ms", .paper = "none",
+    .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
+    .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "One." }, { 0 } },
+    .process = process };
+"""
+
+
 def lateness():
-    """A night that comes back gets a file of its own: what is finished is not written again."""
+    """A night that comes back gets a file of its own: what is finished is not written again. A night lasts
+    longer than some commits, since it is a commit that finishes a file."""
     clear()
+    with open("slow.c", "w") as f:
+        f.write(SLOW)
+    slow = ["-m", "roid,slow", "--module-path", compile_module("slow.c", "slow.so")]
     source = [f"{NIGHTS[0]}.tar", f"{NIGHTS[1]}.tar", "late.tar"]
-    r = run("-o", "ndjson:out-{night}.ndjson?late=0s", *PALOMAR, *OFTEN, "-j", 1, source=source)
+    late = ["-o", "ndjson:out-{night}.ndjson?late=0s", "-j", 1]
+    r = nightjar("run", *source, *slow, *late, *PALOMAR, *OFTEN)
     again = sum(len(rows_of(f)) for f in files_of(f"out-{NAMES[0]}-*.ndjson"))
     ok(again >= 50, "late alerts: they are in a second file of the night", (os.listdir("."), r.stderr))
     total = sum(len(rows_of(f)) for f in files_of("out*"))

@@ -250,6 +250,20 @@ def what_was_checked():
     for _ in range(2):
         here = run(*args, "-D", "models.checked=notes", env=home)
     ok(said in here.stderr and len(os.listdir("notes")) == 1, "a folder of one's own", here.stderr)
+    deep = run(*args, "-D", "models.checked=none/of/these/is/there")
+    ok(
+        deep.returncode == 0 and len(os.listdir("none/of/these/is/there")) == 1,
+        "folders that are not there are made",
+        deep.stderr,
+    )
+    open("file", "w").close()
+    for place in ("file", "file/below", "x" * 300):
+        bad = run(*args, "-D", f"models.checked={place}")
+        ok(
+            bad.returncode == 1 and f"[models] checked = {place}" in bad.stderr,
+            f"{place}: refused",
+            bad.stderr,
+        )
 
 
 if __name__ == "__main__":
