@@ -16,6 +16,7 @@
 #include "../base/clock.h"
 #include "../base/file.h"
 #include "classes.h"
+#include "hats_folder.h"
 #include "../parquet/parquet_avro.h"
 
 enum { MOST_FOLDER_COLUMNS = 16, PPM = 1000000 };
@@ -50,12 +51,10 @@ typedef struct parquet_source {
     nj_skipped skipped;
 } parquet_source;
 
-/* What Spark and pyarrow write beside the data: _SUCCESS, _metadata, ._part.crc, _spark_metadata/; the sample
- * of its rows that a HATS catalogue has. */
+/* What Spark and pyarrow write beside the data: _SUCCESS, _metadata, ._part.crc, _spark_metadata/ */
 static int is_hidden(const FTSENT *e)
 {
-    return e->fts_level > 0 &&
-           (e->fts_name[0] == '.' || e->fts_name[0] == '_' || !strcmp(e->fts_name, "data_thumbnail.parquet"));
+    return e->fts_level > 0 && (e->fts_name[0] == '.' || e->fts_name[0] == '_');
 }
 
 static FTS *walk(const char *folder)
@@ -115,9 +114,23 @@ static void damaged(parquet_source *s, const char *why)
     if (s->host->early) s->host->early(s->host->opaque, why);
 }
 
+/* On entering a folder: a part of a catalogue that repeats rows of another part is left out, unless it was
+ * asked for by name. *catalogue: how long the path of the catalogue is that the walk is in; 0 = in none. */
+static void enter(parquet_source *s, FTS *tree, FTSENT *e, size_t *catalogue)
+{
+    if (*catalogue) return;
+    const nj_hats_kind kind = nj_hats_kind_of(e->fts_path);
+    if (kind == NJ_HATS_BESIDE && e->fts_level > 0) {
+        fts_set(tree, e, FTS_SKIP);
+        nj_skipped_add_metadata(&s->skipped, e->fts_path + strlen(s->spec) + 1);
+    } else if (kind != NJ_HATS_NONE) {
+        *catalogue = e->fts_pathlen;
+    }
+}
+
 static int scan(parquet_source *s, nj_error *err)
 {
-    size_t skip = strlen(s->spec) + 1;
+    size_t skip = strlen(s->spec) + 1, catalogue = 0;
     FTS *tree = walk(s->spec);
     int rc = tree ? 0 : nj_fail(err, "%s: cannot be read: %s", s->spec, strerror(errno));
     for (FTSENT *e; rc == 0 && (e = fts_read(tree));) {
@@ -125,6 +138,8 @@ static int scan(parquet_source *s, nj_error *err)
         char text[512];
         if (e->fts_info == FTS_D && is_hidden(e)) fts_set(tree, e, FTS_SKIP);
         if (e->fts_info != FTS_DP && is_hidden(e)) nj_skipped_add_metadata(&s->skipped, inside);
+        if (e->fts_info == FTS_D && !is_hidden(e)) enter(s, tree, e, &catalogue);
+        if (e->fts_info == FTS_DP && e->fts_pathlen == catalogue) catalogue = 0;
         if (e->fts_info == FTS_D || e->fts_info == FTS_DP || is_hidden(e)) continue;
         if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR) {
             snprintf(text, sizeof text, "%s: cannot be read: %s", e->fts_path, strerror(e->fts_errno));
@@ -133,6 +148,8 @@ static int scan(parquet_source *s, nj_error *err)
             nj_skipped_add_special(&s->skipped, inside);
         } else if (!nj_ends_with(e->fts_name, ".parquet")) {
             nj_skipped_add(&s->skipped, inside, 0);
+        } else if (catalogue && !nj_hats_is_rows(e->fts_path + catalogue)) {
+            nj_skipped_add_metadata(&s->skipped, inside);
         } else if (add_name(s, inside)) {
             rc = nj_fail(err, "%s: out of memory for the names", s->spec);
         }

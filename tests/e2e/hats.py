@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """-o hats: a HATS catalogue: its layout, the places of its rows, every cell as in Parquet; kills; what is
-refused; LSDB, where pip has it. HATS as SOURCE, with light curves nested in both ways."""
+refused. HATS as SOURCE, with light curves nested in both ways, and what stands beside the rows."""
 
-import glob, importlib.util, io, os, random, re, signal, subprocess, tarfile, time
+import glob, io, os, random, re, signal, subprocess, tarfile, time
 from avro import make_container
 from out_kit import alert_schema, packet
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows
 
 needs("pyarrow", "astropy", "astropy_healpix", "fastavro")
 import fastavro, pyarrow as pa, pyarrow.parquet as pq
@@ -217,17 +217,6 @@ def kills(expected):
     ok(r.returncode == 0 and str(N) in r.stdout, "nightjar ledger", (r.returncode, r.stdout, r.stderr))
 
 
-def by_lsdb():
-    if not importlib.util.find_spec("lsdb"):
-        skip("LSDB opens it", "pip has no lsdb here")
-        return
-    import lsdb
-
-    t = lsdb.open_catalog("one").compute()
-    ok(len(t) == N, "LSDB opens it", len(t))
-    ok("lc" in t.nested_columns, "with light curves as nested tables", list(t.nested_columns))
-
-
 def catalogue(folder, alerts, nest):
     """Alerts in the layout of HATS, two files; nest makes a light curve of its points."""
     names = sorted({n for a in alerts for p in a["prv_candidates"] or [] for n in p})
@@ -255,6 +244,24 @@ def catalogue(folder, alerts, nest):
     ):
         with open(f"{folder}/{name}", "w", encoding="utf-8") as f:
             f.write(text)
+
+
+def beside_the_rows(alerts, args):
+    """A collection: a catalogue with statistics, its margin, which repeats rows, and an index of its ids."""
+    catalogue("all/night", alerts, columns_of)
+    pq.write_table(pa.table({"Norder": [1, 1], "Npix": [1, 2]}), "all/night/per_partition_statistics.parquet")
+    for kind, name in (("margin", "hats.properties"), ("index", "properties")):
+        catalogue(f"all/night_{kind}", alerts[:6], columns_of)
+        os.remove(f"all/night_{kind}/hats.properties")
+        with open(f"all/night_{kind}/{name}", "w", encoding="utf-8") as f:
+            f.write(f"# a comment\nobs_collection=x\ndataproduct_type = {kind}\nhats_nrows=6\n")
+    r = nightjar("run", "all", *args[1:], "-o", "ndjson:all.ndjson")
+    ids = [x["candid"] for x in rows("all.ndjson")]
+    ok(r.returncode == 0 and sorted(ids) == sorted(a["candid"] for a in alerts), "a collection", len(ids))
+    # 2 folders, the thumbnail, the statistics, _metadata and _common_metadata
+    ok(" 6 hidden or metadata files" in r.stderr, "what was not read is counted", r.stderr)
+    r = nightjar("run", "all/night_margin", *args, "-o", "ndjson:margin.ndjson")
+    ok(len(rows("margin.ndjson")) == 6, "a margin that is asked for", r.stderr)
 
 
 def columns_of(points, names):
@@ -293,6 +300,7 @@ def as_source():
             out[names[0]].append(out[names[0]][0])
         return out
 
+    beside_the_rows(alerts[:20], args)
     catalogue("torn", alerts, torn)
     r = nightjar("run", "torn", *args, "-o", "ndjson:torn.ndjson")
     ok(r.returncode == 2 and "disagree about how long" in r.stderr, "lists of different lengths", r.stderr)
@@ -301,7 +309,6 @@ def as_source():
 with Folder():
     NIGHT = night()
     odd_rows()
-    by_lsdb()
     as_source()
     refused()
     kills(NIGHT)
