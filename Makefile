@@ -106,25 +106,27 @@ $(gen)/%.o: $(gen)/%.c
 $(gen)/%.o: $(gen)/%.S
 	$(Q)$(CC) -c $< -o $@
 
+# What is linked takes its name when it is whole: a program that runs or reads the old one goes on with it.
+whole = && mv -f $@.part $@
 $(KIT): $(kitobj)
-	@rm -f $@
+	@rm -f $@.part
 	$(call say,AR    $@)
-	$(Q)ar rcs $@ $^
+	$(Q)ar rcs $@.part $^ $(whole)
 $(BUILD)/libnightjar.a: $(filter-out $(BUILD)/broker/main.c.o,$(obj)) $(modobj) $(genobj)
-	@rm -f $@
+	@rm -f $@.part
 	$(call say,AR    $@)
-	$(Q)ar rcs $@ $^
+	$(Q)ar rcs $@.part $^ $(whole)
 $(BIN): $(BUILD)/broker/main.c.o $(BUILD)/libnightjar.a $(KIT)
 	$(call say,LINK  $@)
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -rdynamic -o $@.part $^ $(LIBS) $(whole)
 
 # The same source as a module for --module-path.
 so: $(soobj)
 $(BUILD)/so/%.so: modules/%.c $(KIT)
 	@mkdir -p $(@D)
 	$(call say,SO    $@)
-	$(Q)$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) \
-	-lm -lfftw3 -lgsl -lgslcblas -lerfa
+	$(Q)$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@.part $< \
+	$(KIT) -lm -lfftw3 -lgsl -lgslcblas -lerfa $(whole)
 
 # --- tests --------------------------------------------------------------------------------------------------
 # A test may begin with "/* link: OPTIONS */": it replaces functions of the C library that way (fake_clock.h).

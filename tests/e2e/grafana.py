@@ -2,8 +2,8 @@
 """The Prometheus rules and the Grafana dashboard in data/grafana: every metric they name is served, each
 alarm fires on its planted cause and clears, and Prometheus reads every expression."""
 
-import glob, http.client, json, os, re, shutil, signal, socket, subprocess, time
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, skip
+import glob, http.client, json, os, re, shutil, signal, subprocess, time
+from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, skip
 
 PATIENCE = 120  # s: only an end that never comes takes so long
 GRAFANA = os.path.join(ROOT, "data", "grafana")
@@ -73,9 +73,7 @@ def families():
 
 def scrape():
     """What a run serves while nobody reads its output."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     args = ["embedded://night.tar", "-m", "features", "-o", "ndjson:-", "--metrics", f"127.0.0.1:{port}"]
     p = subprocess.Popen(
         [NIGHTJAR, "run", *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -2,7 +2,7 @@
 """/health and /ready at the metrics server, and what systemd gets: a run that is well, waits or hangs."""
 
 import http.client, os, signal, socket, subprocess, sys, time
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, rows, skip
+from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, rows, skip
 
 PATIENCE = 120  # s: only an end that never comes takes so long
 HANGS = """
@@ -23,12 +23,6 @@ NJ_MODULE(hangs) = { NJ_HEADER, .name = "hangs", .version = "1.0", .summary = "w
     .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "A number." }, { 0 } },
     .process = process };
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def get(port, path):

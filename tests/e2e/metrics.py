@@ -2,18 +2,12 @@
 """run --metrics: the endpoint during a run, its format, and its counters against the report."""
 
 import http.client, os, re, shutil, signal, socket, subprocess, tarfile, time
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, report, rows, skip
 
 LINE = re.compile(
     r'^([a-z_]+)(?:\{([a-z]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*)\})?'
     r' (-?[0-9.e+-]+|\+Inf)$'
 )
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def get(port, path="/metrics", method="GET"):

@@ -2,9 +2,9 @@
 """Notices of gravitational waves become regions of a run that reads alerts: made, replaced, retracted, known
 to the next run; test events, wrong ones and a topic in trouble leave the stream alone."""
 
-import base64, json, os, signal, socket, struct, subprocess, tarfile, time
+import base64, json, os, signal, struct, subprocess, tarfile, time
 from mock_broker import MockBroker
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report, rows
+from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, report, rows
 
 PATIENCE = 120  # s: only what never comes takes so long
 # librdkafka's own broker keeps the members of an ended run until their session ends
@@ -204,9 +204,7 @@ def the_next_run(broker, packets):
 
 
 def trouble(broker, packets):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     settings("gw.ini", f"kafka://127.0.0.1:{port}/igwn.gwalert", "[source]\ncontact_s = 1", files="none/")
     run = Run(broker, "third")
     ok(run.wait_said("and the alerts go on"), "a server that is not there is said", run.said())

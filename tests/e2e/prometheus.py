@@ -7,7 +7,7 @@ would take long to reach (messages behind, seconds of latency) are smaller. test
 file's own times."""
 
 import http.client, json, os, re, shutil, signal, socket, subprocess, tarfile, threading, time, urllib.parse
-from tap import NIGHTJAR, ROOT, SANITIZED, Folder, compile_module, done, needs, nightjar, ok, skip
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, compile_module, done, free_port, needs, nightjar, ok, skip
 
 UP = os.path.join(ROOT, "tests", "e2e", "kafka-up")
 PROMETHEUS = shutil.which("prometheus")
@@ -46,12 +46,6 @@ def module(name, habit):
     with open(f"{name}.c", "w", encoding="utf-8") as f:
         f.write(MODULE.replace("@NAME@", name).replace("@HABIT@", habit))
     return compile_module(f"{name}.c", f"{name}.so", "-O1", "-w")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 PORT = {

@@ -2,16 +2,10 @@
 """A real Prometheus scrapes a run: joules, grams and money of its modules, and the dashboard's expressions of
 them have an answer."""
 
-import http.client, json, os, re, shutil, socket, subprocess, time, urllib.parse
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, skip
+import http.client, json, os, re, shutil, subprocess, time, urllib.parse
+from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, skip
 
 PATIENCE = 60
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def ask(port, query):

@@ -2,10 +2,10 @@
 """A schema registry in all its moods, through `nightjar run`: alerts wait or are dead letters, and none is
 ever misread."""
 
-import glob, json, os, shutil, signal, socket, subprocess, time, urllib.error, urllib.request
+import glob, json, os, shutil, signal, subprocess, time, urllib.error, urllib.request
 from avro import Schema, confluent, container
 from registry_stub import Stub, certificates
-from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, free_port, nightjar, ok, report, rows, skip
 
 N = 12
 
@@ -213,9 +213,7 @@ def waits(schemas, want):
 
 def health(schemas, want):
     """A run that waits for a registry is alive, so that nobody starts it again, and not ready."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
 
     def ask(path):
         try:

@@ -3,9 +3,9 @@
 
 NIGHTJAR_KILLS=N kills each of the runs N times (4), NIGHTJAR_SEED=K at other moments."""
 
-import datetime, glob, gzip, http.client, io, json, math, os, random, shutil, signal, socket, sqlite3
+import datetime, glob, gzip, http.client, io, json, math, os, random, shutil, signal, sqlite3
 import subprocess, tarfile, time
-from tap import NIGHTJAR, Folder, compile_module, done, needs, nightjar, ok, skip, table_rows
+from tap import NIGHTJAR, Folder, compile_module, done, free_port, needs, nightjar, ok, skip, table_rows
 
 needs("fastavro", "astropy", "pyarrow")
 import fastavro, pyarrow.parquet
@@ -225,9 +225,7 @@ def letters():
 def watch_once():
     """A run, what its metrics count, what is there; and what it said if it has ended."""
     clear()
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     args = [
         *(f"{d}.tar" for d in NIGHTS),
         "-m",

@@ -4,7 +4,7 @@ report, dead letter, metric, crash line, and no /proc/PID/cmdline."""
 
 import glob, http.client, os, signal, socket, subprocess, time
 from avro import confluent, container
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok
+from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok
 
 SECRET = "gEh3im-Pa55w0rt"
 PATIENCE = 120  # s: only an end that never comes takes so long
@@ -51,12 +51,6 @@ class Mute:
 
     def __exit__(self, *_):
         self.socket.close()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def command_line():

@@ -6,7 +6,20 @@ NIGHTJAR_SLURM_ALERTS=20000 is a night of that many alerts (400)."""
 
 import os, shutil, signal, socket, sqlite3, subprocess, time
 from analysis_kit import build
-from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, needs, nightjar, ok, report, skip, table_rows
+from tap import (
+    NIGHTJAR,
+    ROOT,
+    SANITIZED,
+    Folder,
+    done,
+    free_port,
+    needs,
+    nightjar,
+    ok,
+    report,
+    skip,
+    table_rows,
+)
 
 needs("fastavro", "astropy")
 import fastavro
@@ -24,16 +37,6 @@ def tools():
     if os.geteuid() != 0:
         return "slurmd and munged are started by root"
     return "there is no " + ", ".join(missing) if missing else ""
-
-
-def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 class Cluster:
@@ -55,7 +58,7 @@ class Cluster:
         os.chmod(f"{d}/key", 0o400)
         os.chmod(d, 0o755)
         host = socket.gethostname().split(".")[0]
-        ctld, node = free_ports(2)
+        ctld, node = free_port(), free_port()
         lines = {
             "ClusterName": "test",
             "SlurmctldHost": f"{host}(127.0.0.1)",

@@ -93,6 +93,14 @@ def nightjar(*args, stdin=None, timeout=300, env=None):
     )
 
 
+def free_port():
+    """A port that no other test gets while this one runs (tests/e2e/ports)."""
+    ports = os.path.join(ROOT, "tests", "e2e", "ports")
+    return int(
+        subprocess.run([ports, "1", f"/proc/{os.getpid()}"], stdout=subprocess.PIPE, check=True).stdout
+    )
+
+
 def rows(path):
     with open(path, encoding="utf-8") as f:
         return [json.loads(line) for line in f]

@@ -2,10 +2,11 @@
 
 The jars are those that tests/e2e/kafka-up fetches. Needs Java 17 and confluent-kafka (for the topics)."""
 
-import atexit, base64, os, signal, socket, subprocess, time, uuid
+import atexit, base64, os, signal, subprocess, time, uuid
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 UP = os.path.join(ROOT, "tests", "e2e", "kafka-up")
+PORTS = os.path.join(ROOT, "tests", "e2e", "ports")
 VERSION = "3.9.2"
 READY_S = 180
 
@@ -44,18 +45,8 @@ class NoKafka(Exception):
     """Java, Maven or the jars cannot be had here."""
 
 
-def free_ports(n, address):
-    """Below the range that the kernel gives to clients: a broker that comes back finds its port free."""
-    found, base = [], 20000 + os.getpid() * 37 % 9000
-    while len(found) < n:
-        with socket.socket() as s:
-            try:
-                s.bind((address, base))
-                found.append(base)
-            except OSError:
-                pass
-        base += 1
-    return found
+def said(*words):
+    return subprocess.run([str(w) for w in words], capture_output=True, text=True, check=True).stdout
 
 
 class Cluster:
@@ -64,23 +55,21 @@ class Cluster:
         r = subprocess.run([UP, "fetch"], capture_output=True, text=True)
         if r.returncode:
             raise NoKafka((r.stderr.strip().splitlines() or ["no jars"])[-1])
-        if not subprocess.run(["sh", "-c", "command -v java"], capture_output=True).stdout:
-            raise NoKafka("Java is not installed")
         kept = os.environ.get("NIGHTJAR_KAFKA_JARS", os.path.join(ROOT, "build", "kafka"))
         self.jars = os.path.join(kept, VERSION)
+        self.archive = said(UP, "archive").split()
         self.process, self.client = {}, None
         atexit.register(self.end)
         os.makedirs(self.folder)
-        ports = free_ports(2 * n, address)
+        ports = [int(p) for p in said(PORTS, 2 * n, self.folder, address).split()]
         self.port = {i: ports[2 * i - 2] for i in self.nodes()}
         control = {i: ports[2 * i - 1] for i in self.nodes()}
         self.bootstrap = ",".join(f"{address}:{self.port[i]}" for i in self.nodes())
         with open(os.path.join(self.folder, "log4j.properties"), "w") as f:
             f.write(LOG4J)
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "x")
-        formats = []
         for i in self.nodes():
-            os.makedirs(os.path.join(self.of(i), "data"))
+            os.makedirs(self.of(i))
             with open(os.path.join(self.of(i), "server.properties"), "w") as f:
                 f.write(
                     CONFIG.format(
@@ -94,21 +83,7 @@ class Cluster:
                         in_sync=1 if n < 3 else 2,
                     )
                 )
-            formats.append(
-                self.java(
-                    i,
-                    "format.log",
-                    "kafka.tools.StorageTool",
-                    "format",
-                    "-t",
-                    cluster_id,
-                    "-c",
-                    "server.properties",
-                )
-            )
-        for p in formats:
-            if p.wait():
-                raise RuntimeError(f"the storage could not be formatted; see {self.folder}")
+            said(UP, "storage", f"{self.of(i)}/data", i, cluster_id)
         try:
             for i in self.nodes():
                 self.begin(i)
@@ -125,7 +100,13 @@ class Cluster:
 
     def java(self, node, log, *args):
         """In a file, because a process list with three such command lines is no pleasure to read."""
-        options = ["-Xms64m", f"-Xmx{self.heap}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        options = [
+            *self.archive,
+            "-Xms64m",
+            f"-Xmx{self.heap}m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+        ]
         options += [
             "-Djava.net.preferIPv4Stack=true",
             f"-Dlog4j.configuration=file:{self.folder}/log4j.properties",

@@ -9,7 +9,7 @@ Speaks TAP; --out writes the figures as JSON. How long alerts waited is a figure
 import argparse, json, os, re, socket, statistics, sys, threading, time, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, skip
+from tap import NIGHTJAR, Folder, done, free_port, needs, nightjar, ok, report, skip
 
 needs("confluent_kafka")
 import live
@@ -23,12 +23,6 @@ opts, figures = None, {}
 
 def note(text):
     print("# " + text, flush=True)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def status(pid):
