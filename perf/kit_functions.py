@@ -24,7 +24,11 @@ COSTS = {
     "kernels/rise fit of 12 nights": ("nj_rise_fit", "12 nights"),
     "kernels/sort of 256 numbers": ("nj_sort_f64", "256 numbers"),
     "fits/rainbow fit of 40 points": ("nj_rainbow_fit_points", "40 points"),
-    "fits/periodogram, frequency of 140 points": ("nj_period_power_fft", "a frequency of 140 points"),
+    "fits/periodogram, frequency of 140 points": ("nj_period_power", "a frequency of 140 points"),
+    "fits/periodogram by transforms, frequency of 140 points": (
+        "nj_period_power_fft",
+        "a frequency of 140 points",
+    ),
     "fits/phase curve HG, 200 points": ("nj_phase_fit_points", "HG, 200 points"),
 }
 ACCURACY = re.compile(
