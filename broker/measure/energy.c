@@ -16,12 +16,9 @@
 #include "cpu.h"
 #include "energy_counter.h"
 #include "energy_gpu.h"
+#include "energy_share.h"
 
 enum { POLL_S = 10 }; /* RAPL: a 32-bit counter may wrap after 328 s at 200 W */
-
-typedef struct jiffies {
-    double busy, all;
-} jiffies;
 
 struct nj_energy {
     nj_energy_conf conf;
@@ -34,7 +31,9 @@ struct nj_energy {
     double tdp;
     int sockets;
     /* of one run */
-    jiffies begin;
+    nj_machine_ticks begin;
+    nj_energy_share share;
+    double own_s; /* of the run's CPU time, at its begin */
     int64_t begin_ns, polled_ns;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -71,26 +70,14 @@ const nj_param nj_energy_settings[] = {
       "CO2 equivalent; 0 = the country's" },
     { "gpus", NJ_I64, "1", offsetof(nj_energy_conf, gpus), 0, 1, "1",
       "1: NVIDIA's library is looked for, and its GPUs are counted" },
+    { "share", NJ_STR, "auto", offsetof(nj_energy_conf, share), 0, 0, "1",
+      "whose CPU time is the run's: cgroup (its own), process (and what it started), auto" },
     { "dimms", NJ_F64, "0", offsetof(nj_energy_conf, dimms), 0, 4096, "1",
       "memory modules; 0 = not known, 0.284 W/GB" },
     { 0 },
 };
 
 /* ---- the machine ----------------------------------------------------------------------------- */
-
-static jiffies read_jiffies(void)
-{
-    unsigned long long v[8] = { 0 };
-    FILE *f = fopen("/proc/stat", "r");
-    int n = f ? fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5,
-                       v + 6, v + 7)
-              : 0;
-    if (f) fclose(f);
-    jiffies j = { 0, 0 };
-    for (int i = 0; i < n; i++) j.all += (double)v[i];
-    j.busy = j.all - (double)v[3] - (double)v[4]; /* idle, waiting for a disk */
-    return j;
-}
 
 static double cpus(void)
 {
@@ -265,7 +252,7 @@ nj_energy *nj_energy_open(nj_settings *settings, nj_error *err)
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->wake, NULL);
     if (nj_settings_apply(settings ? settings : &none, "energy", nj_energy_settings, NULL, &e->conf, err) ||
-        choose(e, err) || set_carbon(e, err)) {
+        choose(e, err) || set_carbon(e, err) || nj_energy_share_open(&e->share, e->conf.share, err)) {
         nj_energy_free(e);
         e = NULL;
     }
@@ -386,7 +373,8 @@ bool nj_energy_is_read(const nj_energy_source *s)
 void nj_energy_begin(nj_energy *e)
 {
     nj_energy_gpu_begin(&e->gpu);
-    e->begin = read_jiffies();
+    e->own_s = nj_energy_share_cpu_s(&e->share);
+    e->begin = nj_machine_ticks_now();
     e->begin_ns = nj_now_ns();
     if (strcmp(e->source.kind, "measured")) return;
     pthread_mutex_lock(&e->lock); /* someone may ask for the watts already */
@@ -464,16 +452,31 @@ static void by_model(const nj_energy *e, nj_energy_source *s, nj_energy_split *s
     split->total_j = split->active_j + split->idle_j;
 }
 
+/* What of the active energy is the run's, by its share of all CPU time (Kepler's split). */
+static void attribute(const nj_energy *e, nj_energy_split *split, double busy_ticks)
+{
+    split->own_cpu_s = nj_energy_share_cpu_s(&e->share) - e->own_s;
+    split->busy_cpu_s = busy_ticks / (double)sysconf(_SC_CLK_TCK);
+    double share = split->own_cpu_s / split->busy_cpu_s;
+    split->own_share = isfinite(share) && share >= 0 ? fmin(share, 1) : NAN; /* whole ticks may be too few */
+    split->own_j = split->active_j * split->own_share;
+    if (e->share.by_cgroup)
+        snprintf(split->own_by, sizeof split->own_by, "cgroup %.140s", e->share.cgroup);
+    else
+        snprintf(split->own_by, sizeof split->own_by, "process");
+}
+
 void nj_energy_end(nj_energy *e, nj_energy_source *s, nj_energy_split *split)
 {
     double joule = end_joule(e);
-    jiffies now = read_jiffies();
+    nj_machine_ticks now = nj_machine_ticks_now();
     *split = (nj_energy_split){ .seconds = fmax((double)(nj_now_ns() - e->begin_ns) / 1e9, 1e-6),
                                 .gpu_j = nj_energy_gpu_joule(&e->gpu) };
     double all = now.all - e->begin.all;
     split->load = all > 0 ? (now.busy - e->begin.busy) / all : 1;
     if (!isnan(joule)) {
         by_measure(e, joule, s, split);
+        attribute(e, split, now.busy - e->begin.busy);
         return;
     }
     if (!strcmp(e->source.kind, "measured") && !e->said_nothing) {
@@ -482,4 +485,5 @@ void nj_energy_end(nj_energy *e, nj_energy_source *s, nj_energy_split *split)
         e->said_nothing = true;
     }
     by_model(e, s, split);
+    attribute(e, split, now.busy - e->begin.busy);
 }

@@ -42,11 +42,15 @@ typedef struct nj_energy_split {
     double seconds, load;             /* busy share of all CPUs, by every process */
     double total_j, active_j, idle_j; /* NAN = not known */
     double gpu_j; /* of all GPUs, beside total_j; NAN: there are none, or the source has them */
+    double own_cpu_s, busy_cpu_s; /* CPU seconds of the run, and of everything on the machine */
+    double own_share, own_j;      /* own / busy, 0 to 1; of active_j. NAN = not known. GPUs are not in it */
+    char own_by[160];             /* how the run was told from the rest: "cgroup /a/b", "process" */
 } nj_energy_split;
 
 /* [energy] of the settings. */
 typedef struct nj_energy_conf {
-    const char *source, *country, *cpu_model, *meter_command, *meter_file, *meter_unit, *tdp_file, *spec_file;
+    const char *source, *country, *cpu_model, *meter_command, *meter_file, *meter_unit, *tdp_file, *spec_file,
+        *share;
     double pue, intensity, meter_s, dimms;
     int64_t gpus;
 } nj_energy_conf;

@@ -12,6 +12,7 @@
 #include "energy.h"
 #include "energy_counter.h"
 #include "energy_gpu.h"
+#include "energy_share.h"
 
 __attribute__((format(printf, 4, 5))) static void say(nj_energy_look *l, const char *source, bool works,
                                                       const char *what, ...)
@@ -111,6 +112,29 @@ static void look_at_models(nj_energy_look *spec, nj_energy_look *tdp, nj_setting
                  "[energy] cpu_model names the CPU; tdp_file has a table of its own");
 }
 
+/* Whatever reads the machine: how the run's part of it is told from the rest. */
+static void look_at_share(nj_energy_look *l, nj_settings *s)
+{
+    const char *set = nj_settings_get(s, "energy", "share");
+    nj_energy_share share;
+    nj_error err = { "" };
+    if (nj_energy_share_open(&share, set && *set ? set : "auto", &err)) {
+        say(l, "share of the machine", false, "%s", err.text);
+        return;
+    }
+    if (share.by_cgroup) {
+        say(l, "share of the machine", true, "by the CPU time of cgroup %s", share.cgroup);
+        return;
+    }
+    bool works = !isnan(nj_energy_share_cpu_s(&share));
+    say(l, "share of the machine", works, "%s; %s",
+        works ? "by the CPU time of this process and those that it starts" : "no CPU time can be read",
+        share.why);
+    if (!set || !*set)
+        snprintf(l->cure, sizeof l->cure,
+                 "a service of systemd, `systemd-run --scope` or a container gives it a cgroup of its own");
+}
+
 void nj_energy_look_at(nj_energy_look look[NJ_ENERGY_LOOKS], nj_settings *s)
 {
     nj_settings none = { 0 };
@@ -121,4 +145,5 @@ void nj_energy_look_at(nj_energy_look look[NJ_ENERGY_LOOKS], nj_settings *s)
     look_at_gpu(&look[3]);
     look_at_bmc(&look[4]);
     look_at_models(&look[5], &look[6], s);
+    look_at_share(&look[7], s);
 }

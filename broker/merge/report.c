@@ -240,11 +240,21 @@ static void add_topics(json_t *to, const json_t *from)
     }
 }
 
+/* The machines' CPU time together, and what of it was the runs'. */
+static void add_attributed(json_t *to, const json_t *from)
+{
+    static const char *const sum[] = { "cpu_s", "machine_cpu_s", NULL };
+    add(to, from, sum);
+    add(json_object_get(to, "joule"), json_object_get(from, "joule"), band);
+    if (real(to, "machine_cpu_s") > 0) put(to, "share", real(to, "cpu_s") / real(to, "machine_cpu_s"));
+}
+
 static void add_energy(json_t *to, const json_t *from)
 {
     static const char *const machine[] = { "seconds", "total_joule", "active_joule", "idle_joule", NULL };
     add(json_object_get(to, "joule"), json_object_get(from, "joule"), band);
     add(json_object_get(to, "machine"), json_object_get(from, "machine"), machine);
+    add_attributed(json_object_get(to, "attributed"), json_object_get(from, "attributed"));
     add(json_object_get(json_object_get(to, "carbon"), "gram"),
         json_object_get(json_object_get(from, "carbon"), "gram"), band);
 }
@@ -387,7 +397,7 @@ int nj_merge_reports(const char *out, const nj_merge_set *set, const nj_merge_op
     char *json = json_dumps(sum, JSON_COMPACT);
     nj_outfile file = { .fd = -1 };
     int rc = json ? nj_outfile_open(&file, out, o->mode, err) : nj_fail(err, "out of memory");
-    if (!rc) rc = nj_outfile_write(&file, json, strlen(json), err);
+    if (json && !rc) rc = nj_outfile_write(&file, json, strlen(json), err);
     if (file.path && nj_outfile_close(&file, rc != 0, rc ? NULL : err)) rc = -1;
     free(json);
     json_decref(sum);

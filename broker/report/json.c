@@ -155,6 +155,11 @@ static void energy(const nj_report *r, nj_json *j)
                 r->split.seconds, r->split.load, r->split.total_j, r->split.active_j, r->split.idle_j,
                 r->split.gpu_j);
     nj_json_close(j);
+    nj_json_open(j, "attributed", '{'); /* of the machine's active energy, by CPU time */
+    nj_json_put(j, "by=%s cpu_s=%g machine_cpu_s=%g share=%g", r->split.own_by, r->split.own_cpu_s,
+                r->split.busy_cpu_s, r->split.own_share);
+    power(j, "joule", &r->energy, r->split.own_j / r->energy.watt);
+    nj_json_close(j);
     nj_json_open(j, "carbon", '{');
     nj_json_put(j, "country=%s g_per_kwh=%g pue=%g kind=%s source=%s year=%d", c->country, c->g_per_kwh,
                 c->pue, c->kind, c->source, c->year);

@@ -151,13 +151,16 @@ static void foot(const nj_fit *t, int width, FILE *to)
 static void energy(const nj_report *r, double cpu_us, int width, FILE *to)
 {
     const nj_energy_source *s = &r->energy;
-    char v[24], lo[24], hi[24], figure[96], source[192], year[16] = "", watt[80];
+    char v[24], lo[24], hi[24], figure[96], source[192], year[16] = "", watt[80], share[224] = "";
     snprintf(figure, sizeof figure, "Energy %s [%s, %s] uJ/alert, %s", nj_format_two(v, cpu_us * s->watt),
              nj_format_two(lo, cpu_us * s->low), nj_format_two(hi, cpu_us * s->high), s->kind);
     snprintf(source, sizeof source, ": %s", s->source);
     if (s->year) snprintf(year, sizeof year, " (%d)", s->year);
     snprintf(watt, sizeof watt, "; %.1f W per busy thread [%.1f, %.1f]", s->watt, s->low, s->high);
-    nj_fit_parts(to, width, (const char *const[]){ figure, source, year, watt, NULL });
+    if (nj_energy_is_read(s) && isfinite(r->split.own_share)) /* others may have used the machine, too */
+        snprintf(share, sizeof share, "; %.0f %% of the machine's CPU time, by %s", 100 * r->split.own_share,
+                 r->split.own_by);
+    nj_fit_parts(to, width, (const char *const[]){ figure, source, year, watt, share, NULL });
 }
 
 static void carbon(const nj_report *r, double million_s, int width, FILE *to)

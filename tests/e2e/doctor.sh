@@ -6,7 +6,7 @@ trap 'rm -rf "$PWD"' EXIT
 out=$("$NIGHTJAR" doctor 2>&1); rc=$?
 [ "$rc" -eq 0 ] && grep -q '^ok *nightjar ' <<<"$out" && grep -qE '^(ok|note) *librdkafka ' <<<"$out" &&
   grep -q "^ok *cores *$(nproc)," <<<"$out" && grep -qE '^(ok|note) *energy ' <<<"$out" &&
-  grep -q '^ok *disk ' <<<"$out"
+  grep -q '^ok *disk ' <<<"$out" && grep -q '^ok *share of the machine: by the CPU time of ' <<<"$out"
 ok $? "libraries, cores, energy, disk"
 if grep -q '^note *librdkafka' <<<"$out"; then grep -q SCRAM <<<"$out"
 else ! grep -q 'cannot do SCRAM' <<<"$out"; fi

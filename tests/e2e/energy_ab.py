@@ -244,6 +244,27 @@ def gpus():
     ok(joule is None, "without a library: null, and no failure")
 
 
+def shared_machine():
+    """A meter reads the whole machine; the run has its part, as what it started has, too."""
+    meter = ["-D", "energy.meter_command=echo 100", "-D", "energy.meter_s=0.1"]
+    share = ["-D", "energy.share=process"]
+    r = nightjar("run", SAMPLE, "-j", 1, "--report", "meter.json", *meter, *share, env={"COLUMNS": "300"})
+    e = report("meter.json")["energy"]
+    own, machine = e["attributed"], e["machine"]
+    ok(own["by"] == "process" and own["cpu_s"] > 0, "the run's CPU time is there", own)
+    ok(0 < own["share"] <= 1, "its share of the machine's is one", own)
+    want = machine["active_joule"] * own["share"]
+    ok(abs(own["joule"]["value"] - want) <= 1e-6 * want, "its joules are by that share", (own, machine))
+    ok(own["joule"]["low"] < own["joule"]["value"] < own["joule"]["high"], "with their band", own)
+    ok("% of the machine's CPU time, by process" in r.stderr + r.stdout, "the table has it", r.stderr)
+    r = nightjar("run", SAMPLE, "-D", "energy.share=half")
+    ok(
+        r.returncode == 1 and "expected auto, cgroup or process" in r.stderr,
+        "another word is refused",
+        r.stderr,
+    )
+
+
 def wrong():
     r = nightjar("profile", "roid", SAMPLE, "--energy", *FAST, "--survey", "rubin")
     ok(r.returncode == 1 and "expected ztf, lsst or" in r.stderr, "a wrong survey is refused", r.stderr)
@@ -256,5 +277,6 @@ with Folder():
     modelled()
     partial()
     gpus()
+    shared_machine()
     wrong()
 done()

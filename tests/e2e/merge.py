@@ -140,6 +140,11 @@ def same_report(what, merged, whole):
     sums = [{k: v for k, v in s.items() if k != "part"} for s in m["sources"]]
     ok(sums == w["sources"], f"{what}: the sources", (sums, w["sources"]))
     parts = [report(s["report"]) for s in m["shards"]]
+    ours, each = m["energy"]["attributed"], [p["energy"]["attributed"] for p in parts]
+    for key in ("cpu_s", "machine_cpu_s"):
+        whole_s = sum(a[key] for a in each)
+        ok(abs(ours[key] - whole_s) <= 1e-4 * whole_s, f"{what}: {key} of the shards' machines", (ours, each))
+    ok(0 < ours["share"] <= 1, f"{what}: the runs' share of them", ours)
     of_name = lambda j, name: [x for x in j["modules"] if x["name"] == name]
     entries = lambda x: sum(n for _, n in x["histogram"])
     for x in m["modules"]:
