@@ -12,6 +12,7 @@
 
 #include "../base/buffer.h"
 #include "../base/file.h"
+#include "../sink/rolled_name.h"
 #include "../sink/sink.h"
 #include "command.h"
 
@@ -91,6 +92,24 @@ static int add_unfinished(night *n, const nj_mark *mark, const char *path, nj_er
     return rc;
 }
 
+/* What a finished file is called in its output: with those of its folders that have places. */
+static const char *name_in(const char *path, const char *of)
+{
+    int folders = 0;
+    const char *at = path + strlen(path);
+    for (const char *c = *of == '_' ? of : ""; *c; c++) folders += *c == '+';
+    while (at > path && !(at[-1] == '/' && !folders--)) at--;
+    return at;
+}
+
+static bool has_streams(const nj_mark *mark)
+{
+    json_t *state = mark->state && *mark->state ? json_loads(mark->state, 0, NULL) : NULL;
+    const bool has = json_array_size(json_object_get(state, "streams")) > 0;
+    json_decref(state);
+    return has;
+}
+
 static int add_mark(options *o, nj_mark *mark, const char *path, nj_error *err)
 {
     night *n = NULL;
@@ -105,7 +124,7 @@ static int add_mark(options *o, nj_mark *mark, const char *path, nj_error *err)
     }
     int rc = 0;
     if (mark->part_of) {
-        rc = add_part(n, nj_base_name(path), mark->part_of, mark->rows, mark->bytes, true, err);
+        rc = add_part(n, name_in(path, mark->part_of), mark->part_of, mark->rows, mark->bytes, true, err);
     } else {
         n->n_outputs++;
         n->n_complete += mark->complete;
@@ -113,6 +132,8 @@ static int add_mark(options *o, nj_mark *mark, const char *path, nj_error *err)
     }
     /* a file of several knows nothing of the run's streams */
     bool further = !mark->part_of && (n->mark.part_of || mark->commit > n->mark.commit);
+    /* nor does one that was merged of such */
+    if (n->path && !mark->part_of && has_streams(mark) != has_streams(&n->mark)) further = has_streams(mark);
     if (rc || (n->path && !further)) return nj_mark_free(mark), rc;
     free(n->path);
     nj_mark_free(&n->mark);
@@ -145,23 +166,42 @@ static int add_file(options *o, const char *path, nj_error *err)
     return 0;
 }
 
-/* The journals of a folder, and its databases. */
-static int add_folder(options *o, const char *folder, nj_error *err)
+/* The file that PATH.journal, or in a tree of folders _PATH.journal, is of. */
+static void strip_journal(char *path)
+{
+    char *base = path + (nj_base_name(path) - path);
+    path[strlen(path) - strlen(".journal")] = 0;
+    if (*base != '_' || access(path, F_OK) == 0) return;
+    memmove(base, base + 1, strlen(base));
+    if (!nj_journal_is_hidden(path)) { /* it begins with `_` by itself */
+        memmove(base + 1, base, strlen(base) + 1);
+        *base = '_';
+    }
+}
+
+/* The journals of a folder and of the trees in it, and its databases. */
+static int add_folder(options *o, const char *folder, bool all, nj_error *err)
 {
     struct dirent **list;
     int n = scandir(folder, &list, NULL, alphasort), rc = 0;
     if (n < 0) return nj_fail(err, "%s: cannot be read: %s", folder, strerror(errno));
+    all |= nj_rolled_is_tree(folder);
     for (int i = 0; i < n; i++) {
         char path[4200], plain[4200];
         struct stat st, beside;
         bool fits = snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name) < (int)sizeof path;
         bool journal = nj_ends_with(path, ".journal");
-        snprintf(plain, sizeof plain, "%.*s", (int)(strlen(path) - (journal ? strlen(".journal") : 0)), path);
+        snprintf(plain, sizeof plain, "%s", path);
+        if (journal) strip_journal(plain);
+        if (!rc && fits && list[i]->d_name[0] != '.' && !lstat(path, &st) && S_ISDIR(st.st_mode) &&
+            (all || nj_rolled_is_tree(path)))
+            rc = add_folder(o, path, all, err);
         /* an output has its turn by its journal; what has none may be a database */
         if (!rc && fits && !stat(path, &st) && S_ISREG(st.st_mode)) {
             char other[4300];
             snprintf(other, sizeof other, "%s.journal", path);
-            if (journal || stat(other, &beside)) rc = add_file(o, plain, err);
+            if (journal || (stat(other, &beside) && !nj_journal_is_hidden(path)))
+                rc = add_file(o, plain, err);
         }
         free(list[i]);
     }
@@ -172,7 +212,7 @@ static int add_folder(options *o, const char *folder, nj_error *err)
 /* The name of an output of several files is that of no file, but of a journal. */
 static bool is_rolled(const char *word)
 {
-    char journal[4200];
+    char journal[4300];
     snprintf(journal, sizeof journal, "%s.journal", word);
     return access(journal, F_OK) == 0;
 }
@@ -183,11 +223,14 @@ static int add_word(options *o, const char *word, nj_error *err)
     uint32_t before = 0, after = 0;
     char plain[4200];
     bool journal = nj_ends_with(word, ".journal");
-    snprintf(plain, sizeof plain, "%.*s", (int)(strlen(word) - (journal ? strlen(".journal") : 0)), word);
+    char *stem = nj_rolled_stem(word);
+    snprintf(plain, sizeof plain, "%s", stem ? stem : word);
+    free(stem);
+    if (journal) strip_journal(plain);
     for (uint32_t i = 0; i < o->n; i++) before += o->item[i].n_outputs + o->item[i].n_parts;
-    if (stat(word, &st) && !(strlen(word) < sizeof plain - 8 && is_rolled(word)))
+    if (stat(word, &st) && !(strlen(word) < sizeof plain - 8 && is_rolled(plain)))
         return nj_fail(err, "%s: %s", word, strerror(errno));
-    if (!stat(word, &st) && S_ISDIR(st.st_mode) ? add_folder(o, word, err) : add_file(o, plain, err))
+    if (!stat(word, &st) && S_ISDIR(st.st_mode) ? add_folder(o, word, false, err) : add_file(o, plain, err))
         return -1;
     for (uint32_t i = 0; i < o->n; i++) after += o->item[i].n_outputs + o->item[i].n_parts;
     return after > before ? 0 : nj_fail(err, "%s: no journal of a run is there", word);

@@ -23,10 +23,12 @@ NJ_COMMAND(sinks) = {
     .help = "A file that exists is refused unless --overwrite or --append is given. [sink.NAME] of `nightjar "
             "settings` sets them up; broker/sink/READING.md shows how to read the files.\n\n"
             "A PATH with places makes several files: {night} (noon to noon of [run] site), {date} and {hour} "
-            "(UTC), {topic} (-t), {schema} (of the packet), {n} (a number). Behind it: ?rotate=1GB,1h (a "
-            "file has so many bytes, or is so old; wants {n}) and &late=10m (how long a night's file waits "
-            "for late alerts). A file is called PATH.part until it is finished; then it does not change any "
-            "more.\n",
+            "(UTC), {survey}, {topic} (-t), {schema} (of the packet), {n} (a number). Behind it: "
+            "?rotate=1GB,1h (a file has so many bytes, or is so old; wants {n}) and &late=10m (how long a "
+            "night's file waits for late alerts). Folders may have places, too (all but {n}): "
+            "DIR/?by=survey,night is DIR/survey={survey}/night={night}/part-{n}.parquet, for pyarrow, Spark "
+            "and the like. A file is called PATH.part until it is finished; then it does not change any more."
+            "\n",
     .main = sinks,
     .options = { table },
 };

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "../base/night.h"
+#include "../sink/rolled_name.h"
 #include "resume.h"
 
 enum { RUNS_MOST = 1000 }; /* in one folder at once */
@@ -12,12 +13,13 @@ enum { RUNS_MOST = 1000 }; /* in one folder at once */
 const char *nj_flow_letters_path(run *r, unsigned number)
 {
     const nj_run_options *o = r->options;
-    const char *first = NULL, *slash;
+    const char *first = NULL;
     for (uint32_t i = 0; i < o->n_sinks && !first; i++) first = nj_sink_path(o->sink[i]);
-    slash = first ? strrchr(first, '/') : NULL;
-    int n = slash ? (int)(slash - first) + 1 : 0;
-    return number < 2 ? nj_arena_printf(&r->arena, "%.*sdead-letters.avro", n, first ? first : "")
-                      : nj_arena_printf(&r->arena, "%.*sdead-letters-%u.avro", n, first ? first : "", number);
+    bool tree = false; /* readers of a tree of folders skip what begins with `_` */
+    const int n = first ? (int)nj_rolled_root(first, &tree) : 0;
+    const char *name = tree ? "_dead-letters" : "dead-letters";
+    return number < 2 ? nj_arena_printf(&r->arena, "%.*s%s.avro", n, first ? first : "", name)
+                      : nj_arena_printf(&r->arena, "%.*s%s-%u.avro", n, first ? first : "", name, number);
 }
 
 /* The file, or when there is none its folder, can be written. */

@@ -9,6 +9,7 @@
 
 #include "../base/file.h"
 #include "../base/log.h"
+#include "../sink/rolled_name.h"
 #include "merge.h"
 
 static const nj_merge_class *const class_of[] = {
@@ -67,12 +68,16 @@ static void check_rows(nj_merge_set *set)
     }
 }
 
-static int keep_journal(const nj_merge_out *out, nj_mark *mark, nj_error *err)
+/* In a tree of folders it is out of the way of readers, as that of the shard is. */
+static int keep_journal(const nj_merge_out *out, const char *shard, nj_mark *mark, nj_error *err)
 {
     const nj_journal_of of = { .run = mark->run, .configuration = mark->configuration, .disk = true };
     mark->bytes = out->bytes;
-    nj_journal *journal = nj_journal_begin(out->path, &of, mark, err);
+    char *path = nj_journal_is_hidden(shard) ? nj_journal_hidden(out->path) : strdup(out->path);
+    if (!path) return nj_fail(err, "%s: out of memory", out->path);
+    nj_journal *journal = nj_journal_begin(path, &of, mark, err);
     nj_journal_end(journal);
+    free(path);
     return journal ? 0 : -1;
 }
 
@@ -102,7 +107,7 @@ static int merge_rows(nj_merge_set *set, const nj_merge_class *class, const char
     if (!rc) rc = class->end(&out, err);
     bool written = !rc && (!set->n_faults || o->anyway);
     class->drop(&out, !written);
-    if (written && kind != NJ_MERGE_SQLITE) rc = keep_journal(&out, &out.mark, err);
+    if (written && kind != NJ_MERGE_SQLITE) rc = keep_journal(&out, set->shard[0].path, &out.mark, err);
     nj_mark_free(&out.mark);
     for (uint32_t i = 0; i < set->n; i++) class->close(&set->shard[i]);
     return rc;
@@ -119,7 +124,8 @@ int nj_merge_files(const char *out, const char *const *path, uint32_t n, const n
 {
     nj_merge_kind kind = NJ_MERGE_UNKNOWN;
     nj_merge_set set = { .shard = calloc(n, sizeof *set.shard), .n = n };
-    int rc = set.shard ? 0 : nj_fail(err, "out of memory");
+    int rc = 0;
+    if (!set.shard) return nj_fail(err, "out of memory");
     for (uint32_t i = 0; i < n && !rc; i++) {
         set.shard[i].path = path[i];
         nj_merge_kind other = nj_merge_kind_of(path[i], err);
@@ -173,18 +179,27 @@ static bool is_beside(const char *name)
     return beside;
 }
 
-static int list_folder(names *list, const char *folder, nj_error *err)
+/* inside: the folder of it that is looked at, with a slash behind it; "" = itself. Of folders in it those of
+ * an output whose name has places in folders. */
+static int list_folder(names *list, const char *folder, const char *inside, bool all, nj_error *err)
 {
+    char at[4200];
     struct dirent **entry;
-    int n = scandir(folder, &entry, NULL, alphasort), rc = 0;
-    if (n < 0) return nj_fail(err, "%s: cannot be read: %s", folder, strerror(errno));
+    snprintf(at, sizeof at, "%s/%s", folder, inside);
+    int n = scandir(at, &entry, NULL, alphasort), rc = 0;
+    if (n < 0) return nj_fail(err, "%s: cannot be read: %s", at, strerror(errno));
+    all |= nj_rolled_is_tree(at);
     for (int i = 0; i < n; i++) {
-        char path[4200];
+        char name[4200], path[8500];
         struct stat st;
-        snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
-        if (!rc && !is_beside(entry[i]->d_name) && !stat(path, &st) && S_ISREG(st.st_mode) &&
-            add_name(list, entry[i]->d_name))
-            rc = nj_fail(err, "out of memory");
+        bool fits = snprintf(name, sizeof name, "%s%s", inside, entry[i]->d_name) < (int)sizeof name - 1;
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        if (!rc && fits && !is_beside(entry[i]->d_name) && !stat(path, &st)) {
+            if (S_ISDIR(st.st_mode) && (all || nj_rolled_is_tree(path)))
+                rc = list_folder(list, folder, strcat(name, "/"), all, err);
+            else if (S_ISREG(st.st_mode) && add_name(list, name))
+                rc = nj_fail(err, "out of memory");
+        }
         free(entry[i]);
     }
     free(entry);
@@ -201,6 +216,16 @@ static bool may_lack(const char *path, nj_merge_kind kind)
     return may;
 }
 
+static int make_folder_of(const char *path, nj_error *err)
+{
+    char *folder = strndup(path, (size_t)(nj_base_name(path) - path));
+    int rc = !folder                        ? nj_fail(err, "%s: out of memory", path)
+             : nj_folder_make(folder, 0777) ? nj_fail(err, "%s: cannot be made: %s", folder, strerror(errno))
+                                            : 0;
+    free(folder);
+    return rc;
+}
+
 /* The files of one name. 0, 1, -1 as for files; a file that is no output is left out, and named. */
 static int merge_name(const char *out, const char *name, const char *const *folder, uint32_t n,
                       const nj_merge_options *o, nj_error *err)
@@ -209,16 +234,23 @@ static int merge_name(const char *out, const char *name, const char *const *fold
     const char **path = calloc(n, sizeof *path);
     uint32_t there = 0, absent = 0;
     bool gone = false;
-    int rc = text && path ? 0 : nj_fail(err, "out of memory");
+    int rc = 0;
+    if (!text || !path) {
+        free(text);
+        free(path);
+        return nj_fail(err, "out of memory");
+    }
     nj_merge_kind kind = NJ_MERGE_UNKNOWN;
     for (uint32_t i = 0; i < n && !rc; i++) {
         struct stat st;
         snprintf(text[there], sizeof *text, "%s/%s", folder[i], name);
         if (stat(text[there], &st)) {
-            char journal[4300];
-            snprintf(journal, sizeof journal, "%s.journal", text[there]);
+            nj_mark mark = { 0 };
+            nj_error ignored;
             if (!absent || !gone) absent = i + 1;
-            gone |= stat(journal, &st) == 0; /* it was there */
+            gone |= nj_journal_look(text[there], &mark, &ignored) ||
+                    mark.kind == NJ_MARK_THERE; /* it was there */
+            nj_mark_free(&mark);
             continue;
         }
         path[there] = text[there];
@@ -231,7 +263,7 @@ static int merge_name(const char *out, const char *name, const char *const *fold
         nj_log(NJ_LOG_ERROR, "%s/%s: is not there; the other shards have it", folder[absent - 1], name);
         rc = 1;
     } else if (!rc) {
-        rc = nj_merge_files(target, path, there, o, err);
+        rc = make_folder_of(target, err) ? -1 : nj_merge_files(target, path, there, o, err);
     }
     free(path);
     free(text);
@@ -245,7 +277,7 @@ int nj_merge_folders(const char *out, const char *const *folder, uint32_t n, con
     nj_merge_options of = *o;
     of.n_folders = n;
     int rc = 0, wrong = 0;
-    for (uint32_t i = 0; i < n && !rc; i++) rc = list_folder(&list, folder[i], err);
+    for (uint32_t i = 0; i < n && !rc; i++) rc = list_folder(&list, folder[i], "", false, err);
     if (!rc && !list.n) rc = nj_fail(err, "%s: holds no output of a run", folder[0]);
     if (!rc && mkdir(out, 0777) && errno != EEXIST) rc = nj_fail(err, "%s: %s", out, strerror(errno));
     for (size_t i = 0; i < list.n && rc >= 0; i++) {

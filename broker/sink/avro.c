@@ -407,6 +407,7 @@ static int64_t will_be(const nj_sink *sink)
 const nj_sink_class nj_sink_avro = {
     .scheme = "avro",
     .is_file = true,
+    .ending = ".avro",
     .refuses = true,
     .form = "avro:PATH",
     .doc = "an Avro file, one nested record per instance, every value nullable; provenance in its header",

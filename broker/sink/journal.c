@@ -113,6 +113,33 @@ static char *name_of(const char *path)
     return name;
 }
 
+char *nj_journal_hidden(const char *path)
+{
+    const size_t n = strlen(path), folder = (size_t)(nj_base_name(path) - path);
+    char *hidden = malloc(n + 2);
+    if (!hidden) return NULL;
+    memcpy(hidden, path, folder);
+    hidden[folder] = '_';
+    memcpy(hidden + folder + 1, path + folder, n - folder + 1);
+    return hidden;
+}
+
+static char *hidden_name_of(const char *path)
+{
+    char *hidden = nj_journal_hidden(path), *name = hidden ? name_of(hidden) : NULL;
+    free(hidden);
+    return name;
+}
+
+bool nj_journal_is_hidden(const char *path)
+{
+    char *name = name_of(path), *hidden = hidden_name_of(path);
+    const bool is = name && hidden && access(name, F_OK) && !access(hidden, F_OK);
+    free(name);
+    free(hidden);
+    return is;
+}
+
 static int look(const char *path, bool consumed, nj_mark *mark, nj_error *err)
 {
     struct stat st;
@@ -120,7 +147,8 @@ static int look(const char *path, bool consumed, nj_mark *mark, nj_error *err)
     *mark = (nj_mark){ .kind = NJ_MARK_NONE };
     bool there = stat(path, &st) == 0;
     if (there && !S_ISREG(st.st_mode)) return 0;
-    char *file = name_of(path), *text = file ? nj_file_read(file, MOST_BYTES, &n) : NULL;
+    char *file = nj_journal_is_hidden(path) ? hidden_name_of(path) : name_of(path),
+         *text = file ? nj_file_read(file, MOST_BYTES, &n) : NULL;
     int rc = 0;
     if (!text && (!file || errno != ENOENT)) {
         rc = nj_fail(err, "%s: %s", file ? file : path, file ? strerror(errno) : "out of memory");

@@ -49,6 +49,12 @@ void nj_journal_end(nj_journal *journal); /* NULL allowed; the file stays */
 /* A new file's name is the folder's, and goes to the disk with it. Where folders cannot be synced, the file
  * system sees to it. */
 void nj_sync_folder_of(const char *path);
+/* PATH with `_` before the name of the file, malloc: in a tree of folders that readers take as one table,
+ * what is no data begins so, and they skip it. A journal that is not at PATH.journal is looked for there.
+ * NULL when memory is short. */
+char *nj_journal_hidden(const char *path);
+/* Has PATH such a journal, and no other? */
+bool nj_journal_is_hidden(const char *path);
 /* There is no such file any more: nor is its journal. */
 void nj_journal_remove(const char *path);
 

@@ -318,7 +318,7 @@ static int begin_csv(ndjson *s, const nj_field *field, uint32_t n_fields, nj_err
     nj_buffer_add(&s->buffer, "\n", 1);
     if (s->append && s->file.end > 0) {
         first_line(&s->file, s->buffer.n + 1, &line);
-        if (line.n != s->buffer.n || memcmp(line.data, s->buffer.data, line.n) != 0)
+        if (line.n != s->buffer.n || !line.data || memcmp(line.data, s->buffer.data, line.n) != 0)
             rc = nj_fail(err,
                          "%s: does not begin with the names of this run's columns; --append needs the same",
                          s->file.path);
@@ -424,6 +424,7 @@ static int64_t will_be(const nj_sink *sink)
 const nj_sink_class nj_sink_ndjson = {
     .scheme = "ndjson",
     .is_file = true,
+    .ending = ".ndjson",
     .form = "ndjson:PATH, ndjson:-",
     .doc = "one JSON object per line, packed when PATH ends in .gz or .zst; provenance in PATH.meta.json",
     .open = open_ndjson,
@@ -440,6 +441,7 @@ const nj_sink_class nj_sink_ndjson = {
 const nj_sink_class nj_sink_csv = {
     .scheme = "csv",
     .is_file = true,
+    .ending = ".csv",
     .form = "csv:PATH, csv:-",
     .doc = "CSV with a line of names; series as JSON arrays; packed and described as NDJSON is",
     .open = open_csv,

@@ -189,6 +189,7 @@ static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
 const nj_sink_class nj_sink_packets = {
     .scheme = "packets",
     .is_file = true,
+    .ending = ".avro",
     .refuses = true,
     .form = "packets:PATH",
     .doc = "the alerts themselves, as they came, with stamps: an Avro file of their schema; {schema} in PATH "

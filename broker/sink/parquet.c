@@ -214,7 +214,7 @@ static int go_on(parquet_sink *s, nj_error *err)
 {
     const nj_mark *mark = s->args.mark && s->args.mark->kind == NJ_MARK_THERE ? s->args.mark : NULL;
     int64_t bytes = mark ? mark->bytes : -1, n_rows = mark ? mark->rows : -1;
-    size_t footer;
+    size_t footer = 0;
     if (mark && !n_rows) return 1; /* perhaps its columns were not all known yet */
     int rc = mark ? 1 : by_footer(s, s->file.size, -1, &footer, err);
     if (rc == 0) return without_footer(s, footer, err);
@@ -430,9 +430,10 @@ static int64_t will_be(const nj_sink *sink)
 const nj_sink_class nj_sink_parquet = {
     .scheme = "parquet",
     .is_file = true,
+    .ending = ".parquet",
     .refuses = true,
     .at_commit = true,
-    .form = "parquet:PATH",
+    .form = "parquet:PATH, parquet:DIR/",
     .doc =
         "a Parquet file: series are lists; units and provenance in its metadata; readable when the run ends",
     .open = open_parquet,

@@ -1,7 +1,8 @@
 /* rolled.c - an output that is written for months to one file cannot be kept: this one is in several, and to
  * the host it is one sink with one journal, so that a commit of all its files is one line.
  *
- * The journal stands beside where the file would be if its name had no places: `out-{night}.ndjson.journal`.
+ * The journal stands beside where the file would be if its name had no places: `out-{night}.ndjson.journal`,
+ * `out/_night={night}+part-{n}.parquet.journal`.
  * Each line has the bytes and rows of all files that are not finished. A file is named there before it is
  * made.
  */
@@ -22,8 +23,8 @@ int nj_rolled_look(const nj_sink_class *of, const char *target, nj_mark *mark, n
 {
     nj_rolled_name name;
     *mark = (nj_mark){ .kind = NJ_MARK_NONE };
-    if (nj_rolled_parse(&name, of->scheme, target, err)) return -1;
-    int rc = nj_journal_look(name.text, mark, err);
+    if (nj_rolled_parse(&name, of->scheme, of->ending, target, err)) return -1;
+    int rc = nj_journal_look(name.stem, mark, err);
     nj_rolled_name_free(&name);
     return rc;
 }
@@ -32,9 +33,9 @@ int nj_rolled_look(const nj_sink_class *of, const char *target, nj_mark *mark, n
 
 static char *beside(const nj_rolled *r, const char *ending)
 {
-    size_t n = strlen(r->name.text) + strlen(ending) + 1;
+    size_t n = strlen(r->name.stem) + strlen(ending) + 1;
     char *path = malloc(n);
-    if (path) snprintf(path, n, "%s%s", r->name.text, ending);
+    if (path) snprintf(path, n, "%s%s", r->name.stem, ending);
     return path;
 }
 
@@ -49,8 +50,9 @@ static int close_rolled(nj_sink *sink, nj_error *err)
             if (err) *err = e;
         }
     nj_journal_end(r->journal);
-    if (r->journal && r->fresh && !r->begun) nj_journal_remove(r->name.text);
+    if (r->journal && r->fresh && !r->begun) nj_journal_remove(r->name.stem);
     if (r->lock.fd >= 0) unlink(r->lock.path); /* while it is held */
+    if (!r->begun) nj_rolled_remove_root(r);
     nj_outfile_close(&r->lock, false, NULL);
     if (r->n_unknown > 1)
         nj_log(NJ_LOG_WARN, "%s: %llu alerts had no usable time", r->name.text,
@@ -59,6 +61,8 @@ static int close_rolled(nj_sink *sink, nj_error *err)
     nj_settings_free(&r->none);
     free(r->state);
     nj_schema_forms_free(&r->forms);
+    free(r->some);
+    free(r->value);
     free(r->part);
     free(r->place);
     free(r);
@@ -97,13 +101,13 @@ static int take_up(nj_rolled *r, nj_error *err)
     const nj_mark *mark = r->args.mark;
     nj_mark there = { 0 };
     int rc = 0;
-    if (!mark && r->args.run && nj_journal_look(r->name.text, &there, err)) return -1;
+    if (!mark && r->args.run && nj_journal_look(r->name.stem, &there, err)) return -1;
     if (!mark && there.kind == NJ_MARK_THERE) {
         if (r->args.mode == NJ_SINK_CREATE)
             rc = nj_fail(err,
                          "%s.journal: exists, and so does the output; say --resume to continue with its run, "
                          "--append to add to it, --overwrite to start over",
-                         r->name.text);
+                         r->name.stem);
         else if (r->args.mode == NJ_SINK_OVERWRITE)
             rc = nj_parts_read(r, &there, false,
                                err); /* those that are finished stay until they are replaced */
@@ -122,6 +126,23 @@ static int take_up(nj_rolled *r, nj_error *err)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
+/* A column that a folder says is in none of the files. */
+static int omit(nj_rolled *r, const nj_field *field, uint32_t n_fields, nj_error *err)
+{
+    r->omitted = UINT32_MAX;
+    for (uint32_t f = 0; f < n_fields; f++)
+        if (nj_rolled_says(&r->name, field[f].key)) r->omitted = f;
+    if (r->omitted == UINT32_MAX) return 0;
+    r->some = calloc(n_fields, sizeof *r->some);
+    r->value = calloc(n_fields, sizeof *r->value);
+    if (!r->some || !r->value) return nj_fail(err, "%s: out of memory", r->name.text);
+    r->n_fields = 0;
+    for (uint32_t f = 0; f < n_fields; f++)
+        if (f != r->omitted) r->some[r->n_fields++] = field[f];
+    r->field = r->some;
+    return 0;
+}
+
 static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
                  nj_error *err)
 {
@@ -132,6 +153,7 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     r->jd = UINT32_MAX;
     for (uint32_t f = 0; f < n_fields; f++)
         if (!strcmp(field[f].key, "jd") && field[f].type == NJ_F64 && !field[f].text) r->jd = f;
+    if (omit(r, field, n_fields, err)) return -1;
     r->begun = true;
     for (uint32_t i = 0; i < r->n; i++) /* each is cut back to the mark now, also if it gets no more rows */
         if (nj_part_open(r, r->part[i], err)) return -1;
@@ -170,6 +192,7 @@ static int find_places(nj_rolled *r, const nj_rows *rows, uint32_t row, nj_error
     nj_rolled_key key = nj_rolled_key_of(&r->name, jd);
     if (r->name.schema && !(key.schema = schema_of(r, rows, row)))
         return nj_fail(err, "%s: out of memory", r->name.text);
+    if (r->name.survey) key.survey = rows->batch ? rows->batch->layout->survey : "unknown";
     bool unknown = key.night == NJ_ROLLED_UNKNOWN || key.date == NJ_ROLLED_UNKNOWN;
     if (unknown && r->n_unknown++ == 0)
         nj_log(NJ_LOG_WARN, "%s: an alert has no usable time: it goes to the file of `unknown`",
@@ -192,6 +215,11 @@ static int write_part(nj_rolled *r, nj_part *p, const nj_rows *rows, uint32_t *l
 {
     nj_rows own = *rows;
     int64_t ignored;
+    if (r->some) {
+        own.field = r->field;
+        own.n_fields = r->n_fields;
+        own.value = r->value;
+    }
     own.row = list;
     own.n = 0;
     for (uint32_t i = from; i < r->n_places; i++) {
@@ -212,13 +240,16 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     nj_rolled *r = (nj_rolled *)sink;
     r->n_places = 0;
+    for (uint32_t f = 0, to = 0; r->some && f < rows->n_fields; f++)
+        if (f != r->omitted) r->value[to++] = rows->value[f];
     for (uint32_t k = 0; k < rows->n; k++)
         if (find_places(r, rows, rows->row[k], err)) return -1;
     /* the journal has the names of files before they are there */
     if (r->n_new && nj_parts_note(r, false, err)) return -1;
     r->n_new = 0;
     uint32_t *list = malloc((r->n_places + 1) * sizeof *list);
-    int rc = list ? 0 : nj_fail(err, "%s: out of memory", r->name.text);
+    int rc = 0;
+    if (!list) return nj_fail(err, "%s: out of memory", r->name.text);
     for (uint32_t i = 0; i < r->n_places && !rc; i++)
         if (r->place[i].to) rc = write_part(r, r->place[i].to, rows, list, i, err);
     r->n_undone = r->n;
@@ -327,8 +358,9 @@ nj_sink *nj_rolled_open(const nj_sink_class *of, const nj_sink_args *args, nj_er
     r->base.class = &r->class;
     r->lock.fd = -1;
     char *lock = NULL;
-    int rc = nj_rolled_parse(&r->name, of->scheme, args->target, err);
+    int rc = nj_rolled_parse(&r->name, of->scheme, of->ending, args->target, err);
     if (!rc && !(lock = beside(r, ".lock"))) rc = nj_fail(err, "%s: out of memory", args->target);
+    if (!rc) rc = nj_rolled_make_root(r, err);
     r->name.longitude = args->longitude;
     if (!rc) rc = check(r, err);
     if (!rc) rc = nj_outfile_open(&r->lock, lock, NJ_SINK_OVERWRITE, err);

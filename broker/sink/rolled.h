@@ -1,5 +1,6 @@
-/* rolled.h - one output in several files: by night, date, hour or topic of the alert, by size or by age. It
- * writes through the sink of its kind; the files themselves have no journal until they are finished. */
+/* rolled.h - one output in several files: by night, date, hour, survey or topic of the alert, by size or by
+ * age. It writes through the sink of its kind; the files themselves have no journal until they are
+ * finished. */
 #ifndef NJ_SINK_ROLLED_H
 #define NJ_SINK_ROLLED_H
 
@@ -15,12 +16,14 @@ int nj_rolled_look(const nj_sink_class *of, const char *target, nj_mark *mark, n
 
 /* ---- for rolled.c and rolled_part.c ---------------------------------------------------------- */
 
-/* A file that may get more rows. Its name is its final one with `.part` behind it. */
+/* A file that may get more rows. Its name is its final one with `.part` behind it, and in a tree of folders
+ * `_` before it. */
 typedef struct nj_part {
     nj_rolled_key key;
     uint32_t number;
-    char *topic, *schema;          /* key.topic and key.schema point here */
+    char *survey, *topic, *schema; /* key's point here */
     char *file, *path;             /* when it is finished; until then */
+    char *beside;                  /* its journal's, without the ending */
     nj_sink *sink;                 /* NULL: closed, to be continued */
     nj_mark mark;                  /* what it is continued from; its texts are the output's */
     int64_t bytes, rows;           /* by now */
@@ -41,7 +44,7 @@ typedef struct nj_rolled {
     nj_sink_args args;
     nj_settings none; /* settings of a host that has none */
     nj_outfile lock;  /* one writer for the whole output */
-    bool fresh, begun;
+    bool fresh, begun, made_root;
     nj_journal *journal; /* NULL = none is kept */
     char *state;         /* of the last commit */
     uint64_t commit;
@@ -49,6 +52,9 @@ typedef struct nj_rolled {
     _Atomic uint64_t n_done, n_done_rows, n_undone; /* by this process, for who watches */
     const nj_field *field;
     uint32_t n_fields, jd;
+    nj_field *some;   /* [n_fields], the field of them, when a column is left out: folders say it */
+    nj_col *value;    /* [n_fields] of the batch under way, then */
+    uint32_t omitted; /* that column; UINT32_MAX = none */
     const nj_metadata *metadata;
     nj_part **part; /* [n] */
     uint32_t n, cap, n_open, n_new;
@@ -81,5 +87,15 @@ bool nj_part_is_over(const nj_rolled *r, nj_part *p, int64_t now_ns, double now_
 int nj_parts_read(nj_rolled *r, const nj_mark *mark, bool go_on, nj_error *err);
 /* A line of the output's journal: what is kept by now. */
 int nj_parts_note(nj_rolled *r, bool complete, nj_error *err);
+
+/* ---- rolled_folders.c: folders with places, out/night={night}/ ------------------------------- */
+
+/* The folder that they stand in, unless it is there. */
+int nj_rolled_make_root(nj_rolled *r, nj_error *err);
+void nj_rolled_remove_root(const nj_rolled *r); /* when it is empty */
+/* Those of a file. Not the one that they stand in: when it is missing, its disk may be. */
+int nj_rolled_make_folders(const nj_rolled *r, const char *file, nj_error *err);
+/* Those of a file that was not kept, as far as they are empty. */
+void nj_rolled_remove_folders(const nj_rolled *r, const char *file);
 
 #endif

@@ -11,11 +11,11 @@
 #include "../base/night.h"
 #include "../base/settings.h"
 
-static const char *const place[] = { "night", "date", "hour", "topic", "schema", "n" };
-enum { NIGHT, DATE, HOUR, TOPIC, SCHEMA, NUMBER, PLACES };
-static const char *const option[] = { "rotate", "late" };
-enum { ROTATE, LATE, OPTIONS };
-#define PLACES_SAID "{night}, {date}, {hour}, {topic}, {schema} and {n}"
+static const char *const place[] = { "night", "date", "hour", "survey", "topic", "schema", "n" };
+enum { NIGHT, DATE, HOUR, SURVEY, TOPIC, SCHEMA, NUMBER, PLACES };
+static const char *const option[] = { "rotate", "late", "by" };
+enum { ROTATE, LATE, BY, OPTIONS };
+#define PLACES_SAID "{night}, {date}, {hour}, {survey}, {topic}, {schema} and {n}"
 
 /* The last '?' with a NAME=VALUE behind it, and no slash: else it belongs to the path. */
 static const char *options_of(const char *target)
@@ -27,6 +27,46 @@ static const char *options_of(const char *target)
 bool nj_rolled_is(const char *target)
 {
     return strpbrk(target, "{}") || options_of(target);
+}
+
+bool nj_rolled_is_folder(const char *target)
+{
+    const char *end = options_of(target);
+    size_t n = end ? (size_t)(end - target) : strlen(target);
+    return n && target[n - 1] == '/';
+}
+
+size_t nj_rolled_root(const char *target, bool *tree)
+{
+    const char *options = options_of(target), *end = options ? options : target + strlen(target);
+    size_t n = strcspn(target, "{");
+    *tree = nj_rolled_is_folder(target) || (target[n] && strchr(target + n, '/'));
+    if (target + n > end) n = (size_t)(end - target);
+    while (n && target[n - 1] != '/') n--;
+    return n;
+}
+
+char *nj_rolled_stem(const char *text)
+{
+    bool tree;
+    const size_t root = nj_rolled_root(text, &tree), n = strlen(text);
+    char *stem = malloc(n + 2);
+    if (!stem || !tree) return stem ? memcpy(stem, text, n + 1) : NULL;
+    memcpy(stem, text, root);
+    stem[root] = '_';
+    memcpy(stem + root + 1, text + root, n - root + 1);
+    for (char *at = stem + root; *at; at++)
+        if (*at == '/') *at = '+';
+    return stem;
+}
+
+bool nj_rolled_says(const nj_rolled_name *name, const char *column)
+{
+    static const char folder[] = "survey={survey}/";
+    if (strcmp(column, "survey") != 0) return false;
+    for (const char *at = name->text; (at = strstr(at, folder)); at++)
+        if (at == name->text || at[-1] == '/') return true;
+    return false;
 }
 
 static int index_of(const char *const *list, int n, const char *word, size_t size)
@@ -108,9 +148,13 @@ static int read_option(nj_rolled_name *name, const char *target, char *text, nj_
     if (which < 0) {
         if (equals) *equals = 0;
         const char *near = nj_nearest(text, option, OPTIONS);
-        return nj_fail(err, "%s: there is no option '%s'; %s%s%sthere are rotate= and late=", target, text,
-                       near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
+        return nj_fail(err, "%s: there is no option '%s'; %s%s%sthere are rotate=, late= and by=", target,
+                       text, near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
     }
+    if (which == BY)
+        return nj_rolled_is_folder(target)
+                   ? 0 /* it is in the name by now */
+                   : nj_fail(err, "%s: by= makes folders in a folder: DIR/?by=%s", target, equals + 1);
     if (which == LATE) {
         if (read_amount(equals + 1, time_unit, &name->late_s)) return 0;
         return nj_fail(err, "%s: late=%s is no time (0s, 10m, 1h)", target, equals + 1);
@@ -138,9 +182,50 @@ static int read_options(nj_rolled_name *name, const char *target, const char *fr
 
 /* ---- places ---------------------------------------------------------------------------------- */
 
+/* The value of by=; NULL: it is not given. */
+static const char *by_of(const char *options, size_t *n)
+{
+    for (const char *at = options; at && *at; at = strchr(at, '&')) {
+        if (strncmp(++at, "by=", 3) != 0) continue;
+        *n = strcspn(at + 3, "&");
+        return at + 3;
+    }
+    return NULL;
+}
+
+/* DIR/?by=night,survey is DIR/night={night}/survey={survey}/part-{n}.parquet. */
+static int spell_out(nj_rolled_name *name, const char *ending, const char *target, const char *options,
+                     nj_error *err)
+{
+    static const char usual[] = "night";
+    nj_buffer text = { 0 };
+    size_t n = 0, size;
+    const char *by = by_of(options, &n);
+    if (!by) by = usual, n = strlen(usual);
+    nj_buffer_text(&text, name->text);
+    for (const char *end = by + n; by <= end; by += size + 1) {
+        size = strcspn(by, ",|&");
+        if (by + size > end) size = (size_t)(end - by);
+        char word[32];
+        snprintf(word, sizeof word, "%.*s", (int)size, by);
+        if (index_of(place, NUMBER, by, size) < 0) {
+            const char *near = nj_nearest(word, place, NUMBER);
+            nj_buffer_free(&text);
+            return nj_fail(err, "%s: by=%s: %s%s%sthere are night, date, hour, survey, topic and schema",
+                           target, word, near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
+        }
+        nj_buffer_printf(&text, "%s={%s}/", word, word);
+    }
+    nj_buffer_printf(&text, "part-{n}%s", ending);
+    if (text.failed) return nj_buffer_free(&text), nj_fail(err, "%s: out of memory", target);
+    free(name->text);
+    name->text = text.data;
+    return 0;
+}
+
 static int read_places(nj_rolled_name *name, const char *target, nj_error *err)
 {
-    bool *const there[PLACES] = { &name->night, &name->date,   &name->hour,
+    bool *const there[PLACES] = { &name->night, &name->date,   &name->hour,  &name->survey,
                                   &name->topic, &name->schema, &name->number };
     const char *slash = strrchr(name->text, '/'), *file = slash ? slash + 1 : name->text;
     size_t folder = (size_t)(file - name->text);
@@ -155,12 +240,8 @@ static int read_places(nj_rolled_name *name, const char *target, nj_error *err)
             return nj_fail(err, "%s: there is no {%s}; %s%s%sthere are " PLACES_SAID, target, word,
                            near ? "did you mean {" : "", near ? near : "", near ? "}? " : "");
         }
-        if ((size_t)(at - name->text) < folder)
-            return nj_fail(
-                err,
-                "%s: {%s} is in the name of a folder, and folders are not made: put it into the name"
-                " of the file",
-                target, word);
+        if (which == NUMBER && (size_t)(at - name->text) < folder)
+            return nj_fail(err, "%s: {n} is the number of a file: put it into the name of the file", target);
         *there[which] = true;
         at = end;
     }
@@ -171,7 +252,8 @@ static int read_places(nj_rolled_name *name, const char *target, nj_error *err)
     return 0;
 }
 
-int nj_rolled_parse(nj_rolled_name *name, const char *scheme, const char *target, nj_error *err)
+int nj_rolled_parse(nj_rolled_name *name, const char *scheme, const char *ending, const char *target,
+                    nj_error *err)
 {
     const char *options = options_of(target);
     *name = (nj_rolled_name){ .late_s = 600 };
@@ -180,8 +262,11 @@ int nj_rolled_parse(nj_rolled_name *name, const char *scheme, const char *target
     int rc = 0;
     if (!strcmp(name->text, "-") || !strncmp(name->text, "/dev/", 5))
         rc = nj_fail(err, "%s:%s: only files are rotated, and have names with places", scheme, target);
+    if (!rc && ending && nj_rolled_is_folder(target)) rc = spell_out(name, ending, target, options, err);
     if (!rc) rc = read_places(name, target, err);
     if (!rc && options) rc = read_options(name, target, options, err);
+    if (!rc) name->root = nj_rolled_root(name->text, &name->folders);
+    if (!rc && !(name->stem = nj_rolled_stem(name->text))) rc = nj_fail(err, "%s: out of memory", target);
     if (rc) nj_rolled_name_free(name);
     return rc;
 }
@@ -189,6 +274,7 @@ int nj_rolled_parse(nj_rolled_name *name, const char *scheme, const char *target
 void nj_rolled_name_free(nj_rolled_name *name)
 {
     free(name->text);
+    free(name->stem);
     *name = (nj_rolled_name){ 0 };
 }
 
@@ -198,7 +284,7 @@ static const double epoch = 2440587.5; /* 1970-01-01 00:00 as a Julian Date */
 
 nj_rolled_key nj_rolled_key_of(const nj_rolled_name *name, double jd)
 {
-    nj_rolled_key key = { .topic = "", .schema = "" };
+    nj_rolled_key key = { .survey = "", .topic = "", .schema = "" };
     const int32_t night = nj_night_of(jd, name->longitude);
     bool usable = night != NJ_NIGHT_UNKNOWN;
     double day = floor(jd - epoch);
@@ -232,7 +318,7 @@ char *nj_rolled_file(const nj_rolled_name *name, const nj_rolled_key *key, uint3
     nj_buffer out = { 0 };
     const char *slash = strrchr(name->text, '/'), *last = strrchr(name->text, '}');
     /* where a number goes that the name has no place for: before the endings */
-    const char *endings = strchr(last ? last : slash ? slash : name->text, '.');
+    const char *endings = strchr(last > slash ? last : slash ? slash : name->text, '.');
     if (!endings) endings = name->text + strlen(name->text);
     for (const char *at = name->text;; at++) {
         if (at == endings && number > 1 && !name->number) nj_buffer_printf(&out, "-%u", number);
@@ -251,6 +337,7 @@ char *nj_rolled_file(const nj_rolled_name *name, const nj_rolled_key *key, uint3
             else
                 nj_buffer_printf(&out, "%02d", (int)key->hour);
             break;
+        case SURVEY: nj_buffer_text(&out, key->survey); break;
         case TOPIC: nj_buffer_text(&out, key->topic); break;
         case SCHEMA: nj_buffer_text(&out, key->schema); break;
         default: nj_buffer_printf(&out, "%04u", number);

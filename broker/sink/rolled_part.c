@@ -31,6 +31,12 @@ static bool is_there(const char *path, const char *ending)
     return snprintf(text, sizeof text, "%s%s", path, ending) < (int)sizeof text && !lstat(text, &st);
 }
 
+/* What stands beside such a file is called after this, malloc. */
+static char *beside_of(const nj_rolled *r, const char *file)
+{
+    return r->name.folders ? nj_journal_hidden(file) : strdup(file);
+}
+
 /* Was it finished by this run? */
 static bool is_ours(const nj_rolled *r, const char *file)
 {
@@ -49,16 +55,22 @@ static bool is_taken(const nj_rolled *r, const char *file)
     for (uint32_t i = 0; i < r->n; i++)
         if (!strcmp(r->part[i]->file, file)) return true;
     if (r->args.mode == NJ_SINK_OVERWRITE && r->args.run) return is_ours(r, file);
-    return is_there(file, "") || is_there(file, ".journal") || is_there(file, ".part");
+    char *beside = beside_of(r, file);
+    const bool there =
+        is_there(file, "") || !beside || is_there(beside, ".journal") || is_there(beside, ".part");
+    free(beside);
+    return there;
 }
 
 static void free_part(nj_part *p)
 {
     if (!p) return;
+    free(p->survey);
     free(p->topic);
     free(p->schema);
     free(p->file);
     free(p->path);
+    free(p->beside);
     free(p);
 }
 
@@ -79,13 +91,15 @@ static nj_part *add_part(nj_rolled *r, const nj_rolled_key *key, uint32_t number
     p->end_s = INFINITY;
     p->since_s = (double)nj_calendar_ns() / 1e9;
     p->used_ns = nj_now_ns();
+    p->key.survey = p->survey = strdup(key->survey);
     p->key.topic = p->topic = strdup(key->topic);
     p->key.schema = p->schema = strdup(key->schema);
     p->file = nj_rolled_file(&r->name, key, number);
-    size_t n = p->file ? strlen(p->file) + sizeof ".part" : 0;
+    p->beside = p->file ? beside_of(r, p->file) : NULL;
+    size_t n = p->beside ? strlen(p->beside) + sizeof ".part" : 0;
     p->path = n ? malloc(n) : NULL;
-    if (!p->topic || !p->schema || !p->path) return free_part(p), NULL;
-    snprintf(p->path, n, "%s.part", p->file);
+    if (!p->survey || !p->topic || !p->schema || !p->path) return free_part(p), NULL;
+    snprintf(p->path, n, "%s.part", p->beside);
     return r->part[r->n++] = p;
 }
 
@@ -140,8 +154,8 @@ static bool is_old(const nj_rolled *r, const nj_part *p, double now_s)
 
 static bool same_key(const nj_rolled_key *a, const nj_rolled_key *b)
 {
-    return a->night == b->night && a->date == b->date && a->hour == b->hour && !strcmp(a->topic, b->topic) &&
-           !strcmp(a->schema, b->schema);
+    return a->night == b->night && a->date == b->date && a->hour == b->hour &&
+           !strcmp(a->survey, b->survey) && !strcmp(a->topic, b->topic) && !strcmp(a->schema, b->schema);
 }
 
 nj_part *nj_part_find(nj_rolled *r, const nj_rolled_key *key, double end_s, nj_error *err)
@@ -260,8 +274,11 @@ int nj_part_open(nj_rolled *r, nj_part *p, nj_error *err)
     args.known = goes_on && p->known;
     if (r->args.mode == NJ_SINK_APPEND) args.mode = NJ_SINK_CREATE;
     nj_wait wait = { 0 };
-    while (!(p->sink = r->of->open(&args, err)))
-        if (!wait_for_place(&wait, p->path)) return -1;
+    for (bool made = false; !made || !p->sink;) {
+        made = !nj_rolled_make_folders(r, p->path, err);
+        if (made) p->sink = r->of->open(&args, err);
+        if (!p->sink && !wait_for_place(&wait, made ? p->path : r->name.stem)) return -1;
+    }
     nj_wait_over(&wait, p->path);
     r->n_open++;
     if (r->of->begin(p->sink, r->field, r->n_fields, r->metadata, err)) return -1;
@@ -317,14 +334,18 @@ static int make_way(const nj_rolled *r, nj_part *p, nj_error *err)
     if (!file) return nj_fail(err, "%s: is there already, and no other name is free", p->file);
     nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
                    "%s: another program has made such a file: the rows go to %s", p->file, file);
+    char *beside = beside_of(r, file);
+    if (!beside) return free(file), nj_fail(err, "%s: out of memory", p->file);
     free(p->file);
+    free(p->beside);
     p->file = file;
+    p->beside = beside;
     return 0;
 }
 
 int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err)
 {
-    const nj_journal_of of = { r->args.run, r->args.configuration, r->args.disk, nj_base_name(r->name.text) };
+    const nj_journal_of of = { r->args.run, r->args.configuration, r->args.disk, nj_base_name(r->name.stem) };
     const nj_mark last = { .bytes = p->bytes, .rows = p->rows, .commit = r->commit, .complete = true };
     remove_beside(p, ".undo");
     remove_beside(p, ".rows");
@@ -332,10 +353,11 @@ int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err)
     if (!p->rows) {                                                     /* every row of it was refused */
         remove_beside(p, ".meta.json");
         remove_beside(p, "");
+        nj_rolled_remove_folders(r, p->file);
         return 0;
     }
     if (!is_there(p->path, "")) { /* the run before came so far */
-        if (!is_there(p->file, ".journal"))
+        if (!is_there(p->beside, ".journal"))
             nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
                            "%s: is not there any more: it was finished under another name, or removed",
                            p->path);
@@ -344,7 +366,7 @@ int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err)
     if (make_way(r, p, err)) return -1;
     if (r->args.disk && sync_file(p->path)) return nj_fail(err, "%s: %s", p->path, strerror(errno));
     if (r->args.run) {
-        nj_journal *journal = nj_journal_begin(p->file, &of, &last, err);
+        nj_journal *journal = nj_journal_begin(p->beside, &of, &last, err);
         if (!journal) return -1;
         nj_journal_end(journal);
     }
@@ -378,12 +400,13 @@ static void add_files(const nj_rolled *r, nj_buffer *out)
     for (uint32_t i = 0; i < r->n; i++) {
         const nj_part *p = r->part[i];
         nj_buffer_text(out, i ? ",{\"file\":" : "{\"file\":");
-        nj_json_text(out, nj_base_name(p->file));
+        nj_json_text(out, r->name.folders ? p->file + r->name.root : nj_base_name(p->file));
         nj_buffer_printf(out, ",\"bytes\":%" PRId64 ",\"rows\":%" PRId64 ",\"number\":%u", p->kept_bytes,
                          p->kept_rows, p->number);
         nj_buffer_printf(out, ",\"night\":%d,\"date\":%d,\"hour\":%d,\"topic\":", p->key.night, p->key.date,
                          p->key.hour);
         nj_json_text(out, p->topic);
+        if (*p->survey) nj_buffer_text(out, ",\"survey\":"), nj_json_text(out, p->survey);
         if (*p->schema) nj_buffer_text(out, ",\"schema\":"), nj_json_text(out, p->schema);
         add_time(out, "since", p->since_s);
         add_time(out, "end", p->end_s);
@@ -406,7 +429,7 @@ int nj_parts_note(nj_rolled *r, bool complete, nj_error *err)
     const nj_journal_of of = { r->args.run, r->args.configuration, r->args.disk, NULL };
     int rc = files.failed ? nj_fail(err, "%s: out of memory for its journal", r->name.text) : 0;
     if (!rc && r->journal) rc = nj_journal_add(r->journal, &mark, err);
-    if (!rc && !r->journal && !(r->journal = nj_journal_begin(r->name.text, &of, &mark, err))) rc = -1;
+    if (!rc && !r->journal && !(r->journal = nj_journal_begin(r->name.stem, &of, &mark, err))) rc = -1;
     nj_buffer_free(&files);
     return rc;
 }
@@ -416,13 +439,17 @@ static int32_t number_of(const json_t *item, const char *key)
     return (int32_t)json_integer_value(json_object_get(item, key));
 }
 
+static const char *text_of(const json_t *item, const char *key)
+{
+    const char *text = json_string_value(json_object_get(item, key));
+    return text ? text : "";
+}
+
 /* One that had no committed row is begun again when it is wanted. */
 static int read_part(nj_rolled *r, const json_t *item, bool go_on, nj_error *err)
 {
-    const char *topic = json_string_value(json_object_get(item, "topic")),
-               *schema = json_string_value(json_object_get(item, "schema"));
     const nj_rolled_key key = { number_of(item, "night"), number_of(item, "date"), number_of(item, "hour"),
-                                topic ? topic : "", schema ? schema : "" };
+                                text_of(item, "survey"),  text_of(item, "topic"),  text_of(item, "schema") };
     nj_part *p = add_part(r, &key, (uint32_t)number_of(item, "number"));
     if (!p) return nj_fail(err, "%s: out of memory", r->name.text);
     const json_t *end = json_object_get(item, "end");
@@ -443,7 +470,7 @@ static int read_part(nj_rolled *r, const json_t *item, bool go_on, nj_error *err
 int nj_parts_read(nj_rolled *r, const nj_mark *mark, bool go_on, nj_error *err)
 {
     json_t *list = mark->files ? json_loads(mark->files, 0, NULL) : NULL, *item;
-    int rc = list ? 0 : nj_fail(err, "%s.journal: is no journal of an output of several files", r->name.text);
+    int rc = list ? 0 : nj_fail(err, "%s.journal: is no journal of an output of several files", r->name.stem);
     int64_t rows = 0;
     size_t i;
     json_array_foreach(list, i, item)

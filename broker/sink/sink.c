@@ -69,12 +69,17 @@ const nj_sink_class *nj_sink_class_of(const char *spec)
     return class_of(spec, &target);
 }
 
+static bool is_rolled(const nj_sink_class *class, const char *target)
+{
+    return class->is_file && (nj_rolled_is(target) || (class->ending && nj_rolled_is_folder(target)));
+}
+
 int nj_sink_look(const char *spec, nj_mark *mark, nj_error *err)
 {
     const char *target;
     const nj_sink_class *class = nj_sink_path(spec) ? class_of(spec, &target) : NULL;
     *mark = (nj_mark){ .kind = NJ_MARK_NONE };
-    if (class && class->is_file && nj_rolled_is(target)) return nj_rolled_look(class, target, mark, err);
+    if (class && is_rolled(class, target)) return nj_rolled_look(class, target, mark, err);
     return class && class->look ? class->look(target, mark, err) : 0;
 }
 
@@ -110,7 +115,7 @@ nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
         own.scheme = nj_sink_classes[i]->scheme;
         own.target = strncmp(colon + 1, "//", 2) == 0 && !strncmp(scheme, "kafka", 5) ? colon + 3 : colon + 1;
         nj_debug(NJ_DEBUG_SINK, "%s: an output of kind %s", spec, scheme);
-        if (nj_sink_classes[i]->is_file && nj_rolled_is(own.target)) {
+        if (is_rolled(nj_sink_classes[i], own.target)) {
             own.settings = args->settings;
             return nj_rolled_open(nj_sink_classes[i], &own, err);
         }

@@ -68,7 +68,8 @@ typedef struct nj_sink_files {
 typedef struct nj_sink_class {
     const char *scheme, *form, *doc; /* "ndjson", "ndjson:PATH, ndjson:-", one sentence */
     bool is_file;                    /* the target is a path */
-    bool refuses;                    /* it may refuse rows: it is asked before the other sinks write theirs */
+    const char *ending;       /* of files in a folder that is the target, ".parquet"; NULL = it takes none */
+    bool refuses;             /* it may refuse rows: it is asked before the other sinks write theirs */
     const char *const *wants; /* columns of packets that it reads from the batch, ends with NULL; or NULL */
     uint8_t stamps;           /* bit per stamp of the batch that it reads */
     bool at_commit;           /* others see rows only after commit(), not after flush() */

@@ -518,7 +518,7 @@ def refusals():
         ("ndjson:out-{night.ndjson", "without its other half"),
         ("ndjson:out-night}.ndjson", "without its other half"),
         ("ndjson:out-{}.ndjson", "there is no {}"),
-        ("ndjson:{night}/out.ndjson", "folders are not made"),
+        ("ndjson:out-{n}/out.ndjson", "number of a file"),
         ("ndjson:out-{hour}.ndjson", "put {date} or {night}"),
         ("ndjson:out-{topic}.ndjson", "there are none (-t)"),
         ("ndjson:out-{night}.ndjson?rotat=1GB", "did you mean 'rotate'"),

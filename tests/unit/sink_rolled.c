@@ -16,7 +16,7 @@ static nj_rolled_name parse(const char *target)
 {
     nj_rolled_name name;
     nj_error err = { "" };
-    if (nj_rolled_parse(&name, "ndjson", target, &err)) fail_msg("%s: %s", target, err.text);
+    if (nj_rolled_parse(&name, "ndjson", ".ndjson", target, &err)) fail_msg("%s: %s", target, err.text);
     return name;
 }
 
@@ -24,7 +24,7 @@ static void refuse(const char *target, const char *says)
 {
     nj_rolled_name name;
     nj_error err = { "" };
-    if (!nj_rolled_parse(&name, "ndjson", target, &err)) fail_msg("%s is taken", target);
+    if (!nj_rolled_parse(&name, "ndjson", ".ndjson", target, &err)) fail_msg("%s is taken", target);
     if (!strstr(err.text, says)) fail_msg("%s: %s", target, err.text);
 }
 
@@ -69,6 +69,59 @@ static void places_are_filled_in(void **state)
     expect("{date}-{night}", 0, NAN, 1, "unknown-unknown");
     expect("{date}T{hour}", 0, -1, 1, "unknownTunknown");
     expect("{date}", 0, 1e9, 1, "unknown");
+}
+
+/* What the name of an output is spelled out to, and what its journal is called after. */
+static void expect_tree(const char *target, const char *text, const char *stem, bool folders)
+{
+    nj_rolled_name name = parse(target);
+    assert_string_equal(name.text, text);
+    assert_string_equal(name.stem, stem);
+    assert_true(name.folders == folders);
+    nj_rolled_name_free(&name);
+}
+
+static void folders_have_places(void **state)
+{
+    (void)state;
+    expect_tree("a/b/", "a/b/night={night}/part-{n}.ndjson", "a/b/_night={night}+part-{n}.ndjson", true);
+    expect_tree("a/?by=survey,date|topic&rotate=1h",
+                "a/survey={survey}/date={date}/topic={topic}/part-{n}.ndjson",
+                "a/_survey={survey}+date={date}+topic={topic}+part-{n}.ndjson", true);
+    expect_tree("a/?rotate=1h&by=schema", "a/schema={schema}/part-{n}.ndjson",
+                "a/_schema={schema}+part-{n}.ndjson", true);
+    expect_tree("{night}/b/x", "{night}/b/x", "_{night}+b+x", true);
+    expect_tree("a/x-{night}", "a/x-{night}", "a/x-{night}", false);
+    const double noon = 2460385.0; /* 2024-03-15 12:00 UTC */
+    expect("a/{date}/b.c/x.ndjson", 0, noon, 2, "a/20240315/b.c/x-2.ndjson");
+    expect("a/{date}/b.c/x", 0, noon, 2, "a/20240315/b.c/x-2");
+    bool tree;
+    assert_true(nj_rolled_root("a/b/c.ndjson", &tree) == 4);
+    assert_false(tree);
+    assert_true(nj_rolled_root("c-{night}.ndjson", &tree) == 0);
+    assert_false(tree);
+    assert_true(nj_rolled_root("a/b{night}/c.ndjson", &tree) == 2);
+    assert_true(tree);
+    assert_true(nj_rolled_root("a/b/?by=night", &tree) == 4);
+    assert_true(tree);
+    assert_true(nj_rolled_root("{survey}/c", &tree) == 0);
+    assert_true(tree);
+}
+
+static void a_folder_says_what_a_column_has(void **state)
+{
+    (void)state;
+    nj_rolled_name name = parse("a/survey={survey}/x");
+    assert_true(nj_rolled_says(&name, "survey"));
+    assert_false(nj_rolled_says(&name, "night"));
+    nj_rolled_name_free(&name);
+    static const char *const other[] = { "a/my-survey={survey}/x", "{survey}/x", "survey={survey}-{n}",
+                                         "survey={survey}-a/x" };
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        name = parse(other[i]);
+        if (nj_rolled_says(&name, "survey")) fail_msg("%s", other[i]);
+        nj_rolled_name_free(&name);
+    }
 }
 
 /* From local mean noon to local mean noon; the name is the date of the first of them. */
@@ -131,7 +184,7 @@ static void options_are_read(void **state)
     refuse("{date}?rotate=1h", "{n}");
     refuse("{n}?lat=1h", "did you mean 'late'");
     refuse("{n}?late=1GB", "is no time");
-    refuse("{n}?size=1", "there are rotate= and late=");
+    refuse("{n}?size=1", "there are rotate=, late= and by=");
 }
 
 static void wrong_places_are_refused(void **state)
@@ -139,15 +192,18 @@ static void wrong_places_are_refused(void **state)
     (void)state;
     refuse("out-{nights}.x", "did you mean {night}");
     refuse("out-{topics}.x", "did you mean {topic}");
-    refuse("out-{somebody}.x", "there are {night}, {date}, {hour}, {topic}, {schema} and {n}");
+    refuse("out-{somebody}.x", "there are {night}, {date}, {hour}, {survey}, {topic}, {schema} and {n}");
     refuse("out-{night", "without its other half");
     refuse("out-{ni{ght}", "without its other half");
     refuse("out-{{night}}", "without its other half");
-    refuse("{night}/x", "folders are not made");
-    refuse("a/{topic}/x", "folders are not made");
+    refuse("{n}/x", "the number of a file");
+    refuse("{night}/a{n}/x", "the number of a file");
     refuse("{hour}", "the same on every day");
     refuse("/dev/fd/{n}", "only files");
-    refuse("a/?rotate=1h", "is a folder");
+    refuse("a.ndjson?by=night", "DIR/?by=night");
+    refuse("a/?by=nights", "did you mean 'night'");
+    refuse("a/?by=night,", "there are night, date, hour, survey, topic and schema");
+    refuse("a/?by=hour", "the same on every day");
 }
 
 static void sites(void **state)
@@ -371,6 +427,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(which_names_are_of_several_files),
         cmocka_unit_test(places_are_filled_in),
+        cmocka_unit_test(folders_have_places),
+        cmocka_unit_test(a_folder_says_what_a_column_has),
         cmocka_unit_test(nights_begin_at_noon),
         cmocka_unit_test(periods_end),
         cmocka_unit_test(options_are_read),
