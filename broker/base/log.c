@@ -2,7 +2,9 @@
  * escaped. */
 #include "log.h"
 
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 #define MINUTE_NS INT64_C(60000000000)
 
 static bool with_stamps, as_json;
+static _Atomic bool ending;
 
 void nj_log_as_json(bool json)
 {
@@ -31,6 +34,17 @@ bool nj_log_is_json(void)
 void nj_log_stamps(bool stamps)
 {
     with_stamps = stamps;
+}
+
+void nj_log_ending(void)
+{
+    ending = true;
+}
+
+bool nj_log_can(void)
+{
+    struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+    return !ending || (poll(&p, 1, 0) > 0 && (p.revents & POLLOUT));
 }
 
 size_t nj_log_stamp(char *to, size_t room)
@@ -85,7 +99,7 @@ static void write_line(const char *room, const char *site, int level, uint32_t k
                               tail);
     }
     /* one write(2), so that lines of several threads do not mix; errors of stderr are ignored */
-    if (write(STDERR_FILENO, line, n) < 0) return;
+    if (!nj_log_can() || write(STDERR_FILENO, line, n) < 0) return;
 }
 
 void nj_log_debug(nj_room room, const char *format, ...)

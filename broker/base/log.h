@@ -42,6 +42,10 @@ __attribute__((format(printf, 3, 4))) void nj_log_at(const char *site, int level
 size_t nj_log_plain(char *to, size_t room, const char *text);
 /* Each line begins with the time (UTC): for logs that are kept. Set once, before threads start. */
 void nj_log_stamps(bool stamps);
+/* The process is to end, and a full pipe on stderr must not keep it: what would have to wait is dropped from
+ * here on. */
+void nj_log_ending(void);
+bool nj_log_can(void); /* write to stderr now */
 /* "2026-01-31T23:59:59.123Z ", or nothing when there are none. Its bytes. */
 size_t nj_log_stamp(char *to, size_t room);
 

@@ -8,6 +8,7 @@
 #include "resume.h"
 #include "topic_outputs.h"
 
+_Static_assert((int)NJ_KEPT_STREAMS >= (int)MAX_STREAMS, "a stream that is not kept is read again");
 enum { UNKNOWN = -1, NEW = -2 }; /* not looked up yet; of no worker before */
 
 typedef struct kept_state {

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "../base/log.h"
-#include "../base/secret.h"
 #include "overload.h"
 #include "shared.h"
 
@@ -25,80 +24,6 @@ static uint64_t *class_of(nj_ledger *l, int i)
     return at[i];
 }
 
-/* ---- the configuration ----------------------------------------------------------------------- */
-
-static void add_setting(nj_buffer *out, const nj_settings *s, size_t i)
-{
-    static const char *const section[] = { "module.", "topic.", "decode", "sink." };
-    static const char *const of_run[] = { "dedup", "reference", "private_topics", "site" };
-    const nj_setting *t = &s->item[i];
-    bool counts = false;
-    for (size_t k = 0; k < sizeof section / sizeof *section; k++)
-        counts |= !strncmp(t->section, section[k], strlen(section[k]));
-    for (size_t k = 0; k < sizeof of_run / sizeof *of_run; k++)
-        counts |= !strcmp(t->section, "run") && !strcmp(t->key, of_run[k]);
-    if (!strncmp(t->section, "topic.", 6)) /* what is said of it besides makes no other rows */
-        counts = !strcmp(t->key, "where") || !strcmp(t->key, "sinks") || !strcmp(t->key, "columns");
-    if (!counts || nj_setting_is_built_in(t)) return;
-    for (size_t k = i + 1; k < s->n; k++) /* of equal keys the last one counts */
-        if (!strcmp(s->item[k].section, t->section) && !strcmp(s->item[k].key, t->key)) return;
-    nj_buffer_printf(out, "setting %s.%s = %s\n", t->section, t->key, t->value);
-}
-
-/* A line for everything on which rows depend; blanks for what would break a line. */
-static char *configuration_of(const run *r)
-{
-    const nj_run_options *o = r->options;
-    nj_buffer out = { 0 };
-    for (uint32_t i = 0; i < o->n_sources; i++)
-        if (!strstr(o->source[i], "://")) nj_buffer_printf(&out, "source %s\n", o->source[i]);
-    for (uint32_t f = 0; f < r->n_out; f++) nj_buffer_printf(&out, "column %s\n", r->field[f].key);
-    for (const nj_metadata *m = r->metadata; m && m->key; m++)
-        if (strcmp(m->key, "nightjar.version") != 0) nj_buffer_printf(&out, "%s = %s\n", m->key, m->value);
-    if (o->where) nj_buffer_printf(&out, "where %s\n", o->where);
-    for (uint32_t i = 0; i < o->n_topics; i++)
-        nj_buffer_printf(&out, "topic %s %s\n", o->topic[i].name, o->topic[i].where ? o->topic[i].where : "");
-    if (o->missing) nj_buffer_printf(&out, "missing %s\n", o->missing);
-    for (uint32_t i = 0; i < o->n_seen; i++) nj_buffer_printf(&out, "seen %s\n", o->seen[i]);
-    if (o->shard.n)
-        nj_buffer_printf(&out, "shard %u/%u by %s\n", o->shard.k, o->shard.n, nj_shard_by_name[o->shard.by]);
-    if (o->limit) nj_buffer_printf(&out, "limit %lld\n", (long long)o->limit);
-    for (size_t i = 0; i < o->settings->n; i++) add_setting(&out, o->settings, i);
-    nj_buffer_text(&out, "");
-    if (out.failed) nj_buffer_free(&out);
-    if (out.data) nj_secret_scrub(out.data); /* a topic's webhook */
-    return out.data;
-}
-
-static bool has_line(const char *text, const char *line, size_t n)
-{
-    for (const char *end; (end = strchr(text, '\n')); text = end + 1)
-        if ((size_t)(end - text) == n && !memcmp(text, line, n)) return true;
-    return false;
-}
-
-/* Says the lines of one that the other lacks; returns how many. A module has dozens of columns: they are one
- * line, with the first few names. */
-static int report_lines(const char *of, const char *lacks, const char *what, const char *path, int level)
-{
-    int n = 0, columns = 0;
-    char names[200] = "";
-    for (const char *end; (end = strchr(of, '\n')); of = end + 1) {
-        size_t size = (size_t)(end - of), used = strlen(names);
-        if (has_line(lacks, of, size)) continue;
-        n++;
-        if (strncmp(of, "column ", 7) != 0) {
-            if (n - columns <= 20) nj_log(level, "%s: %s: %.*s", path, what, (int)size, of);
-        } else if (columns++ < 4) {
-            snprintf(names + used, sizeof names - used, "%s%.*s", used ? ", " : "", (int)size - 7, of + 7);
-        }
-    }
-    if (columns)
-        nj_log(level, "%s: %s: %d column%s: %s%s", path, what, columns, columns == 1 ? "" : "s", names,
-               columns > 4 ? ", ..." : "");
-    return n;
-}
-
 /* ---- the memories ---------------------------------------------------------------------------- */
 
 static int read_state(memory *m)
@@ -108,7 +33,7 @@ static int read_state(memory *m)
     size_t i;
     int rc = 0;
     m->item = calloc(json_array_size(list) + 1, sizeof *m->item);
-    if (!m->item) rc = -1;
+    if (!m->item || (m->mark.state && *m->mark.state && !state)) rc = -1; /* it was read as JSON before */
     m->written = (uint64_t)json_integer_value(json_object_get(state, "written"));
     const char *digest = json_string_value(json_object_get(state, "digest"));
     m->digest = digest ? strtoull(digest, NULL, 16) : 0;
@@ -180,13 +105,12 @@ static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error
         return 0;
     }
     int level = strict ? NJ_LOG_ERROR : NJ_LOG_WARN;
-    int n = report_lines(m->mark.configuration, z->configuration, "the journal has", path, level) +
-            report_lines(z->configuration, m->mark.configuration, "this run has", path, level);
+    int n = nj_flow_configuration_differs(m->mark.configuration, z->configuration, path, level);
     if (n && strict)
-        return nj_fail(
-            err,
-            "%s: cannot be resumed: the run that wrote it had another configuration (%d lines differ, above)",
-            path, n);
+        return nj_fail(err,
+                       "%s: cannot be resumed: the run that wrote it had another configuration (%d line%s, "
+                       "above)",
+                       path, n, n == 1 ? "" : "s");
     if (n) nj_log(NJ_LOG_WARN, "%s: continues with another configuration than before", path);
     return read_state(m) || nj_flow_columns_back(r, m->mark.state)
                ? nj_fail(err, "%s: out of memory for the journal", path)
@@ -265,7 +189,7 @@ int nj_flow_resume_look(run *r, nj_error *err)
     if (!z) return nj_fail(err, "out of memory");
     z->n = (n ? n : 1) + 1;
     z->of = calloc(z->n, sizeof *z->of);
-    z->configuration = configuration_of(r);
+    z->configuration = nj_flow_configuration(r);
     if (!z->of || !z->configuration) return nj_fail(err, "out of memory");
     z->restart = o->resume && o->shared && o->shared->incarnation;
     if (z->restart) snprintf(z->run, sizeof z->run, "%s", o->shared->run);
@@ -312,7 +236,7 @@ int nj_flow_resume_look(run *r, nj_error *err)
         r->output.written = m->written;
         r->output.digest = m->digest;
     }
-    if (z->restart) { /* the report adds what was before */
+    if (z->restart && o->shared) { /* the report adds what was before */
         const nj_kept_set *set = &o->shared->kept.set[o->shared->kept.turn & 1];
         r->output.written = r->output.digest = 0;
         for (uint32_t i = 0; i < z->kept.n; i++) {
@@ -342,6 +266,16 @@ bool nj_flow_mark_known(const run *r, uint32_t sink)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+/* Its name in journals, and in the memory that has room for so much. Of a long one the end counts, too. */
+static void make_key(char key[NJ_STREAM_NAME], const char *name, int again)
+{
+    char twice[16] = "", hash[24] = "";
+    int room = again > 1 ? 200 : 250;
+    if (again > 1) snprintf(twice, sizeof twice, " (%d)", again);
+    if (strlen(name) > (size_t)room) room -= snprintf(hash, sizeof hash, "#%016" PRIx64, nj_flow_key(name));
+    snprintf(key, NJ_STREAM_NAME, "%.*s%s%s", room, name, hash, twice);
+}
+
 int nj_flow_stream_begin(run *r, stream *s)
 {
     const struct run_resume *z = r->resume;
@@ -352,7 +286,7 @@ int nj_flow_stream_begin(run *r, stream *s)
     p->is_kafka = !strncmp(s->name, "kafka://", 8);
     for (uint32_t i = 0; !p->is_kafka && i < r->accounts.n_streams; i++)
         again += !strcmp(r->accounts.stream[i]->name, s->name);
-    snprintf(key, sizeof key, again > 1 ? "%.200s (%d)" : "%.250s", s->name, again);
+    make_key(key, s->name, again);
     p->key = strdup(key);
     p->written = p->kept = p->next = p->skip = (position){ -1, 0 };
     if (!p->key) return -1;

@@ -77,6 +77,10 @@ void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out);
 /* After a commit: `next` is kept. */
 void nj_flow_kept(run *r);
 void nj_flow_resume_free(run *r);
+/* resume_configuration.c: a line for everything on which rows depend; NULL: out of memory. */
+char *nj_flow_configuration(const run *r);
+/* Logs what the journal beside path and this run do not share. How many lines that is; 0 = none. */
+int nj_flow_configuration_differs(const char *journal, const char *mine, const char *path, int level);
 /* resume_columns.c: the types of raw columns go into the state when they are known, and come from there. */
 void nj_flow_columns_note(run *r);
 bool nj_flow_columns_known(const run *r);

@@ -50,7 +50,7 @@ int nj_flow_columns_back(run *r, const char *state)
 {
     json_t *all = state && *state ? json_loads(state, 0, NULL) : NULL, *item;
     size_t i;
-    int rc = 0;
+    int rc = state && *state && !all ? -1 : 0;
     json_array_foreach(json_object_get(all, "columns"), i, item)
     {
         const char *key = json_string_value(json_object_get(item, "key")),

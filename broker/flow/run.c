@@ -118,6 +118,7 @@ static int set_up_modules(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
     if (nj_settings_apply(o->settings, "run", nj_run_settings, NULL, &r->conf, err)) return -1;
+    if (o->shared) o->shared->stop_s = r->conf.stop_s;
     const bool first = o->shared && !o->shared->incarnation;
     if (first && nj_engine_probe(o->settings, o->module_path, o->n_module_paths, o->select, err)) return -1;
     nj_watch_options watch = { r->conf.call_s, NJ_LOG_WARN, r->conf.stop_s, o->stop, progress, r };

@@ -14,7 +14,8 @@
 #include "../report/shed.h"
 #include "board.h"
 
-enum { NJ_KEPT_STREAMS = 4096, NJ_STREAM_NAME = 256, NJ_KEPT_TOPICS = 256 };
+enum { NJ_STOP_S = 30 /* the default of [run] stop_s, for a worker that has not read it */ };
+enum { NJ_KEPT_STREAMS = 16384 /* all that a run has */, NJ_STREAM_NAME = 256, NJ_KEPT_TOPICS = 256 };
 
 /* One stream as of the last commit: all alerts before (offset, record) are in every output. */
 typedef struct nj_kept_stream {
@@ -63,6 +64,7 @@ typedef struct nj_shared {
     _Atomic int recycle;      /* the worker is to finish what it has, and to end: another one continues */
     uint32_t n_recycled;      /* workers that did */
     uint32_t n_reloads;       /* new settings that were taken (reload.h) */
+    double stop_s;            /* [run] stop_s, once the worker has read it */
     uint64_t columns;         /* of the outputs: another number when they are others; 0 = not known yet */
     int64_t start_ns;         /* when the first one began to poll */
     double dead_cpu_s;        /* of those that are gone */

@@ -26,6 +26,7 @@
 #include "relay.h"
 
 enum { TICK_MS = 100, HANDLER_MS = 1000, LEAVING_MS = 10000 };
+enum { STOP_MORE_S = 2, STOP_LOOK_MS = 500, IDLE_PERCENT = 5 };
 
 const nj_param nj_guard_settings[] = {
     { "deadline_s", NJ_F64, "30", offsetof(nj_guard_conf, deadline_s), 0, 1e6, "s",
@@ -110,6 +111,8 @@ typedef struct watched {
     nj_slot *overdue;                      /* in which call */
     int64_t ended_ns, reported_ns, rss_ns; /* it said that it ends; that it dies; memory was looked at */
     nj_overdue seen[NJ_GUARD_SLOTS];
+    uint64_t moved; /* since the stop: what grows while it works, at the last look */
+    int64_t moved_ns, cpu_ns, looked_ns;
 } watched;
 
 static void begin_worker(nj_shared *shared, pid_t parent, const sigset_t *mask,
@@ -175,6 +178,46 @@ static void look_at_memory(watched *w, int64_t now)
     atomic_store(&w->shared->recycle, 1);
 }
 
+/* Of all threads, since its start; -1: not known. */
+static int64_t cpu_of(pid_t pid)
+{
+    struct timespec used;
+    clockid_t clock;
+    if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &used)) return -1;
+    return used.tv_sec * 1000000000LL + used.tv_nsec;
+}
+
+/* It moves while alerts or calls are finished, and while it computes outside of calls: closing a large file
+ * finishes neither. Threads that only wait for something take a little CPU time, too. */
+static bool moves(watched *w, int64_t now)
+{
+    const nj_shared *shared = w->shared;
+    bool inside;
+    uint64_t sum = nj_guard_calls(&shared->guard, &inside) + atomic_load(&shared->batches) +
+                   nj_flow_kept_settled(&shared->kept);
+    int64_t cpu = cpu_of(w->pid), least = (now - w->looked_ns) * IDLE_PERCENT / 100;
+    bool does = sum != w->moved || (!inside && cpu >= 0 && cpu - w->cpu_ns > least);
+    w->moved = sum;
+    w->cpu_ns = cpu;
+    w->looked_ns = now;
+    return does;
+}
+
+/* A worker that is to stop ends by itself when nothing moves for [run] stop_s. One whose own watch hangs (it
+ * is stopped, stderr is full, a file is being closed on a disk that does not answer) has as long again. */
+static void look_at_stop(watched *w, int64_t now)
+{
+    double most = w->shared->stop_s;
+    if (!w->stop || w->at_once || most <= 0 || now - w->looked_ns < STOP_LOOK_MS * 1000000LL) return;
+    if (moves(w, now) || !w->moved_ns) w->moved_ns = now;
+    double still = (double)(now - w->moved_ns) / 1e9;
+    if (still < 2 * most + STOP_MORE_S) return;
+    kill(w->pid, SIGKILL);
+    w->moved_ns = 0; /* it is said once, also when the process needs a while to go */
+    nj_log(NJ_LOG_ERROR, "the worker does not stop: nothing has moved for %.3g s (run.stop_s); it is killed",
+           still);
+}
+
 static void on_stop(watched *w)
 {
     if (w->stop) {
@@ -183,11 +226,13 @@ static void on_stop(watched *w)
         return;
     }
     w->stop = true;
+    kill(w->pid, SIGTERM); /* to it a second one is as one */
+    nj_log_ending();       /* a pipe that nobody reads must not keep the next signal waiting */
+    if (!nj_log_can()) return;
     if (nj_log_is_json())
         nj_log(NJ_LOG_INFO, NJ_STOP_WORDS);
     else
         fprintf(stderr, "%snightjar: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", NJ_STOP_WORDS);
-    kill(w->pid, SIGTERM); /* to it a second one is as one */
 }
 
 /* Until it is dead. Signals that came meanwhile are in w. */
@@ -209,6 +254,7 @@ static void watch_over(watched *w, const sigset_t *signals)
         look_at_calls(w, now);
         look_at_death(w, now);
         look_at_memory(w, now);
+        look_at_stop(w, now);
         if (!atomic_load(&w->shared->ended)) continue;
         if (!w->ended_ns) w->ended_ns = now;
         if (now - w->ended_ns > LEAVING_MS * 1000000LL)
@@ -294,7 +340,9 @@ static int look_after(nj_shared *shared, watched *w, const sigset_t *signals, co
         if (w->at_once) return NJ_EXIT_INTERRUPTED;
         if (atomic_load(&shared->ended)) return shared->exit_code;
         if (w->stop) { /* also when it gave up waiting */
-            if (!WIFEXITED(w->status) || WEXITSTATUS(w->status) != NJ_EXIT_INTERRUPTED)
+            /* one that was to be replaced had finished what it had before the stop came */
+            bool replaced = atomic_load(&shared->recycle) && WIFEXITED(w->status) && !WEXITSTATUS(w->status);
+            if (!replaced && (!WIFEXITED(w->status) || WEXITSTATUS(w->status) != NJ_EXIT_INTERRUPTED))
                 nj_log(NJ_LOG_ERROR, "the worker died while it stopped: what it had not written comes again");
             return NJ_EXIT_INTERRUPTED;
         }
@@ -321,6 +369,7 @@ int nj_supervise(const nj_guard_conf *conf, int (*work)(void *, nj_shared *), vo
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
     shared->guard.conf = *conf;
+    shared->stop_s = NJ_STOP_S;
     if (w) pthread_sigmask(SIG_BLOCK, &signals, &mask);
     nj_relay_begin();
     int rc =

@@ -155,12 +155,28 @@ void nj_guard_fresh(nj_guard *g)
     atomic_store(&g->lock, 0); /* its holder may be dead */
 }
 
-nj_slot *nj_guard_overdue(nj_guard *g, nj_overdue *seen, int64_t now_ns)
+static uint32_t slots_of(const nj_guard *g)
 {
     uint32_t n = NJ_SLOT_FIRST_WORKER + atomic_load(&g->n_slots);
+    return n < NJ_GUARD_SLOTS ? n : NJ_GUARD_SLOTS;
+}
+
+uint64_t nj_guard_calls(const nj_guard *g, bool *inside)
+{
+    uint64_t sum = 0;
+    *inside = false;
+    for (uint32_t i = 0, n = slots_of(g); i < n; i++) {
+        sum += atomic_load(&g->slot[i].calls);
+        *inside |= atomic_load(&g->slot[i].instance) != NULL;
+    }
+    return sum;
+}
+
+nj_slot *nj_guard_overdue(nj_guard *g, nj_overdue *seen, int64_t now_ns)
+{
     nj_slot *longest = NULL;
     int64_t since = 0;
-    for (uint32_t i = 0; i < n && i < NJ_GUARD_SLOTS; i++) {
+    for (uint32_t i = 0, n = slots_of(g); i < n; i++) {
         nj_slot *s = &g->slot[i];
         uint64_t calls = atomic_load(&s->calls);
         nj_phase phase = atomic_load(&s->phase);

@@ -103,5 +103,7 @@ typedef struct nj_overdue {
 /* The slot whose call in process(), or in a clause, lasts longer than the deadline at this time; NULL = none.
  * seen: [NJ_GUARD_SLOTS], zeroed for a new worker. */
 nj_slot *nj_guard_overdue(nj_guard *guard, nj_overdue *seen, int64_t now_ns);
+/* Calls that this worker's threads have begun so far; *inside: is one of them under way? */
+uint64_t nj_guard_calls(const nj_guard *guard, bool *inside);
 
 #endif

@@ -77,6 +77,7 @@ static void give_up(const nj_watch *w)
 {
     char text[640] = "no module: a source or an output does not answer";
     if (w->longest) where(w->longest, text, sizeof text);
+    nj_log_ending();
     nj_log(NJ_LOG_ERROR, "stopped with work under way: nothing has moved for %.3g s (run.stop_s); in %s",
            w->o.stop_s, text);
     nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* what was acknowledged is safe,

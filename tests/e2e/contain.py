@@ -499,6 +499,48 @@ def stops():
     )
 
 
+def stops_though_it_cannot():
+    """A worker that takes no signal, or writes to a pipe that nobody reads, is ended by its supervisor, and
+    --resume does the rest."""
+    module("slow", end="nanosleep(&(struct timespec){ 0, 20000000 }, NULL)")
+    args = "night.tar -m nalerthist,slow --module-path slow.so -q -j 1 -o ndjson:stuck.ndjson".split()
+    args += "-D run.batch_rows=2 -D run.batch_ms=1 -D run.flush_ms=20 -D run.commit_ms=50".split()
+    p = begin(*args, "-D", "run.stop_s=0.5", "--overwrite")
+    until(lambda: os.path.exists("stuck.ndjson") and os.path.getsize("stuck.ndjson"))
+    stuck = workers(p.pid)
+    for w in stuck:
+        os.kill(w, signal.SIGSTOP)
+    p.send_signal(signal.SIGTERM)
+    err = p.communicate(timeout=120)[1]
+    ok(p.returncode == 130, "a stop of a worker that stands still: exit code 130", (p.returncode, err))
+    ok("does not stop" in err and "run.stop_s" in err, "and the supervisor reports that it ended it", err)
+    ok(stuck and not any(os.path.exists(f"/proc/{w}/exe") for w in stuck), "and it is gone", stuck)
+    got = [x["candid"] for x in rows("stuck.ndjson")]
+    ok(0 < len(got) < N and got == IDS[: len(got)], "its file is whole up to there", len(got))
+    r = nightjar("run", *args, "--resume")
+    ok([x["candid"] for x in rows("stuck.ndjson")] == IDS, "--resume adds the rest, each once", r.stderr)
+    module("loops", 'for (;;) __asm__ volatile("")')
+    args = "night.tar -m nalerthist,loops --module-path loops.so -q -o null: -D run.stop_s=0.5".split()
+    out, into = os.pipe()
+    os.set_blocking(into, False)
+    try:
+        while True:
+            os.write(into, b" " * 512)
+    except BlockingIOError:
+        os.set_blocking(into, True)
+    p = subprocess.Popen([NIGHTJAR, "run", *args, "-D", "run.call_s=0.1"], stdout=into, stderr=into)
+    until(lambda: workers(p.pid))
+    time.sleep(0.5)
+    p.send_signal(signal.SIGTERM)
+    try:
+        p.wait(60)
+    except subprocess.TimeoutExpired:
+        p.kill()
+    os.close(into)
+    os.close(out)
+    ok(p.returncode == 130, "a stop of a run whose messages nobody reads: it ends", p.returncode)
+
+
 def stops_early():
     """A Ctrl-C goes to both processes, and may find a worker that has only begun."""
     with open("early.c", "w", encoding="utf-8") as f:
@@ -589,6 +631,7 @@ with Folder():
             killed(number)
         killed_at_once()
         stops()
+        stops_though_it_cannot()
         stops_early()
         leaks()
 done()

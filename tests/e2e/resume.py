@@ -208,6 +208,29 @@ def refusals(night):
     )
 
 
+def other_orders(night):
+    """The same lines of a configuration, and yet another one."""
+    clear()
+    args = ["run", night, "-q", "-m", "roid", "-o", "csv:out.csv", "--columns"]
+    nightjar(*args, "lc.jd,lc.mag")
+    r = nightjar(*args, "lc.mag,lc.jd", "--resume")
+    ok(r.returncode == 1 and "another order" in r.stderr, "columns in another order are refused", r.stderr)
+    r = nightjar(*[a for a in args if a != "-q"], "lc.jd,lc.mag", "--resume")
+    ok(r.returncode == 0 and "nothing to resume" in r.stderr, "in the same order they are not", r.stderr)
+    r = nightjar("run", night, *args[1:], "lc.jd,lc.mag", "--resume")
+    ok(r.returncode == 1 and "another order" in r.stderr, "a source that is given twice is refused", r.stderr)
+
+
+def long_paths(night):
+    """Two sources whose paths are alike in their first 300 bytes are two."""
+    folder = os.path.join(*["a-folder-with-a-name-that-is-rather-long-for-a-folder"] * 6)
+    os.makedirs(folder)
+    other = os.path.join(folder, "other.tar.gz")
+    nightjar("simulate", "-n", 300, "--seed", 8, "-o", other)
+    shutil.copy(night, os.path.join(folder, "night.tar.gz"))
+    same("long paths", [os.path.join(folder, "night.tar.gz"), other])
+
+
 def ledger(night):
     """One run over all its restarts, from any of its outputs; and from the folder."""
     r = nightjar("ledger", ".", "--json")
@@ -342,7 +365,9 @@ with Folder():
     ledger("night.tar.gz")
     two_kinds_of_ends("night.tar.gz")
     same("Ctrl-C", ["folder"], how=signal.SIGINT)
+    long_paths("night.tar.gz")
     refusals("night.tar.gz")
+    other_orders("night.tar.gz")
     another_source("night.tar.gz")
     raw_types("night.tar.gz")
 done()
