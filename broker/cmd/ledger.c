@@ -97,7 +97,7 @@ static const char *name_in(const char *path, const char *of)
 {
     int folders = 0;
     const char *at = path + strlen(path);
-    for (const char *c = *of == '_' ? of : ""; *c; c++) folders += *c == '+';
+    for (const char *c = *of == '.' ? of : ""; *c; c++) folders += *c == '+';
     while (at > path && !(at[-1] == '/' && !folders--)) at--;
     return at;
 }
@@ -171,11 +171,11 @@ static void strip_journal(char *path)
 {
     char *base = path + (nj_base_name(path) - path);
     path[strlen(path) - strlen(".journal")] = 0;
-    if (*base != '_' || access(path, F_OK) == 0) return;
+    if (*base != '.' || access(path, F_OK) == 0) return;
     memmove(base, base + 1, strlen(base));
-    if (!nj_journal_is_hidden(path)) { /* it begins with `_` by itself */
+    if (!nj_journal_is_hidden(path)) { /* it begins with a dot by itself */
         memmove(base + 1, base, strlen(base) + 1);
-        *base = '_';
+        *base = '.';
     }
 }
 

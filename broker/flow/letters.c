@@ -15,7 +15,7 @@ const char *nj_flow_letters_path(run *r, unsigned number)
     const nj_run_options *o = r->options;
     const char *first = NULL;
     for (uint32_t i = 0; i < o->n_sinks && !first; i++) first = nj_sink_path(o->sink[i]);
-    bool tree = false; /* readers of a tree of folders skip what begins with `_` */
+    bool tree = false; /* its readers skip what begins with `_` */
     const int n = first ? (int)nj_rolled_root(first, &tree) : 0;
     const char *name = tree ? "_dead-letters" : "dead-letters";
     return number < 2 ? nj_arena_printf(&r->arena, "%.*s%s.avro", n, first ? first : "", name)

@@ -119,7 +119,7 @@ char *nj_journal_hidden(const char *path)
     char *hidden = malloc(n + 2);
     if (!hidden) return NULL;
     memcpy(hidden, path, folder);
-    hidden[folder] = '_';
+    hidden[folder] = '.';
     memcpy(hidden + folder + 1, path + folder, n - folder + 1);
     return hidden;
 }

@@ -49,9 +49,9 @@ void nj_journal_end(nj_journal *journal); /* NULL allowed; the file stays */
 /* A new file's name is the folder's, and goes to the disk with it. Where folders cannot be synced, the file
  * system sees to it. */
 void nj_sync_folder_of(const char *path);
-/* PATH with `_` before the name of the file, malloc: in a tree of folders that readers take as one table,
- * what is no data begins so, and they skip it. A journal that is not at PATH.journal is looked for there.
- * NULL when memory is short. */
+/* PATH with a dot before the name of the file, malloc: in a tree of folders that readers take as one table,
+ * what is no data is hidden, and they skip it. (A name that begins with `_` is read by Spark when it has a
+ * `=`.) A journal that is not at PATH.journal is looked for there. NULL when memory is short. */
 char *nj_journal_hidden(const char *path);
 /* Has PATH such a journal, and no other? */
 bool nj_journal_is_hidden(const char *path);

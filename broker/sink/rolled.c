@@ -2,7 +2,7 @@
  * the host it is one sink with one journal, so that a commit of all its files is one line.
  *
  * The journal stands beside where the file would be if its name had no places: `out-{night}.ndjson.journal`,
- * `out/_night={night}+part-{n}.parquet.journal`.
+ * `out/.night={night}+part-{n}.parquet.journal`.
  * Each line has the bytes and rows of all files that are not finished. A file is named there before it is
  * made.
  */

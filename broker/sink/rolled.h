@@ -17,7 +17,7 @@ int nj_rolled_look(const nj_sink_class *of, const char *target, nj_mark *mark, n
 /* ---- for rolled.c and rolled_part.c ---------------------------------------------------------- */
 
 /* A file that may get more rows. Its name is its final one with `.part` behind it, and in a tree of folders
- * `_` before it. */
+ * a dot before it. */
 typedef struct nj_part {
     nj_rolled_key key;
     uint32_t number;

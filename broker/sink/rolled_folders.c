@@ -16,7 +16,7 @@ bool nj_rolled_is_tree(const char *folder)
     bool is = false;
     for (const struct dirent *e; dir && !is && (e = readdir(dir));) {
         const bool journal =
-            *e->d_name == '_' && strchr(e->d_name, '{') && nj_ends_with(e->d_name, ".journal");
+            *e->d_name == '.' && strchr(e->d_name, '{') && nj_ends_with(e->d_name, ".journal");
         is = (journal && strchr(e->d_name, '+')) || (e->d_type == DT_DIR && strchr(e->d_name, '='));
     }
     if (dir) closedir(dir);

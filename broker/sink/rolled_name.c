@@ -53,7 +53,7 @@ char *nj_rolled_stem(const char *text)
     char *stem = malloc(n + 2);
     if (!stem || !tree) return stem ? memcpy(stem, text, n + 1) : NULL;
     memcpy(stem, text, root);
-    stem[root] = '_';
+    stem[root] = '.';
     memcpy(stem + root + 1, text + root, n - root + 1);
     for (char *at = stem + root; *at; at++)
         if (*at == '/') *at = '+';

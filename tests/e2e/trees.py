@@ -24,7 +24,7 @@ def run(*args, source=None, **more):
 
 
 def files(pattern):
-    return sorted(f for f in glob.glob(pattern, recursive=True) if os.path.isfile(f))
+    return sorted(f for f in glob.glob(pattern, recursive=True, include_hidden=True) if os.path.isfile(f))
 
 
 def clear(*names):
@@ -37,7 +37,7 @@ def clear(*names):
 
 
 def beside(folder):
-    """What is there besides data: all of it must begin with `_`, which readers of trees skip."""
+    """What is there besides data: all of it must be hidden, so that readers of trees skip it."""
     return [f for f in files(f"{folder}/**") if not f.endswith(".parquet")]
 
 
@@ -115,8 +115,8 @@ def tree(table):
     ok(there == wanted and len(there) >= 3, "a folder for each", there)
     ok({os.path.basename(f) for f in files("out/**/*.parquet")} == {"part-0001.parquet"}, "numbered files")
     names = [os.path.basename(f) for f in beside("out")]
-    ok(names and all(n.startswith("_") for n in names), "what is no data begins with _", names)
-    ok(not glob.glob("out/**/*.part", recursive=True), "nothing is left unfinished", files("out/**"))
+    ok(names and all(n.startswith(".") for n in names), "what is no data is hidden", names)
+    ok(not files("out/**/*.part"), "nothing is left unfinished", files("out/**"))
     read_by_all("by survey and night", table)
     one = pyarrow.parquet.read_schema(files("out/survey=lsst/**/*.parquet")[0]).names
     ok("survey" not in one and "candid" in one, "a column that a folder has is in no file", one)
@@ -188,7 +188,7 @@ def names(table):
             night = night_of(table)
             wrong = [(i, found[i]) for i, x in table.items() if found[i] != of(i, x, night[i])]
             ok(not wrong, f"{spec}: each in its file", wrong[:3])
-        for f in glob.glob("2*") + glob.glob("_*") + glob.glob("out-*"):
+        for f in glob.glob("2*") + glob.glob(".*") + glob.glob("out-*"):
             shutil.rmtree(f) if os.path.isdir(f) else os.remove(f)
     clear()
     r = run("-q", "-o", "ndjson:out/?by=topic", "-t", "bright=mag < 19", "-t", "any=1")
@@ -231,7 +231,7 @@ def content(kind):
     found = []
     for f in files(f"out/{kind}/**"):
         name, at = os.path.basename(f), os.path.dirname(f)
-        if name.startswith("_") or name.endswith(".meta.json"):
+        if name.startswith(".") or name.endswith(".meta.json"):
             continue
         if kind == "parquet":
             found += [(at, repr(x)) for x in pyarrow.parquet.read_table(f, partitioning=None).to_pylist()]
@@ -304,7 +304,7 @@ def merged():
     ]
     ok(same_rows, "with the same rows")
     names = [os.path.basename(f) for f in files("m/t/**") if not f.endswith(".parquet")]
-    ok(names and all(n.startswith("_") for n in names), "journals out of the way", names)
+    ok(names and all(n.startswith(".") for n in names), "journals out of the way", names)
     r = nightjar("ledger", "m", "--json")
     led = json.loads(r.stdout) if r.returncode == 0 else [{}]
     ok(sum(x.get("emitted", 0) for x in led) == ALL, "the ledger of it", r.stdout[:500])
@@ -332,7 +332,7 @@ def refused():
     ):
         r = run("-q", "-o", spec)
         ok(r.returncode == 1 and says in r.stderr, f"{spec} is refused", r.stderr)
-        ok(not os.path.exists("out") and not glob.glob("_*"), f"{spec}: nothing is made", os.listdir("."))
+        ok(not os.path.exists("out") and not glob.glob(".*"), f"{spec}: nothing is made", os.listdir("."))
     r = nightjar("run", "a.tar", "-m", "roid", "-q", "-o", "parquet:out/")
     ok(r.returncode == 1 and "[run] site" in r.stderr, "a night without a place", r.stderr)
     open("out", "w").close()

@@ -84,13 +84,13 @@ static void expect_tree(const char *target, const char *text, const char *stem, 
 static void folders_have_places(void **state)
 {
     (void)state;
-    expect_tree("a/b/", "a/b/night={night}/part-{n}.ndjson", "a/b/_night={night}+part-{n}.ndjson", true);
+    expect_tree("a/b/", "a/b/night={night}/part-{n}.ndjson", "a/b/.night={night}+part-{n}.ndjson", true);
     expect_tree("a/?by=survey,date|topic&rotate=1h",
                 "a/survey={survey}/date={date}/topic={topic}/part-{n}.ndjson",
-                "a/_survey={survey}+date={date}+topic={topic}+part-{n}.ndjson", true);
+                "a/.survey={survey}+date={date}+topic={topic}+part-{n}.ndjson", true);
     expect_tree("a/?rotate=1h&by=schema", "a/schema={schema}/part-{n}.ndjson",
-                "a/_schema={schema}+part-{n}.ndjson", true);
-    expect_tree("{night}/b/x", "{night}/b/x", "_{night}+b+x", true);
+                "a/.schema={schema}+part-{n}.ndjson", true);
+    expect_tree("{night}/b/x", "{night}/b/x", ".{night}+b+x", true);
     expect_tree("a/x-{night}", "a/x-{night}", "a/x-{night}", false);
     const double noon = 2460385.0; /* 2024-03-15 12:00 UTC */
     expect("a/{date}/b.c/x.ndjson", 0, noon, 2, "a/20240315/b.c/x-2.ndjson");
