@@ -2,9 +2,9 @@
 """Alerts on Kafka for other programs: packets as they came, and the record that SkyPortal's plug-in for BOOM
 reads. What that reader does with a message is written down here anew, from its published behaviour."""
 
-import gzip, io, json, math, os, tarfile
+import gzip, io, json, math, os, re, shlex, tarfile
 from mock_broker import MockBroker
-from tap import SHARED, Folder, done, needs, nightjar, ok, rows, skip
+from tap import ROOT, SHARED, Folder, done, needs, nightjar, ok, rows, skip
 
 needs("fastavro", "confluent_kafka")
 import fastavro
@@ -208,8 +208,49 @@ def template(server):
     ok(r.returncode == 0 and found == expected, "a template on Kafka", (r.stderr, found))
 
 
+def recipe(title):
+    """The command and the file of settings of a section of MARSHALS.md, for a server that is not there."""
+    with open(os.path.join(ROOT, "broker/sink/MARSHALS.md"), encoding="utf-8") as f:
+        text = f.read().split(f"## {title}\n")[1].split("```")[1].removeprefix("text\n")
+    command, _, settings = text.partition("\n[")
+    command = re.sub(r"\\\n\s*", "", command)
+    settings = re.sub(r"https://[^/]*/", "https://127.0.0.1:1/", "[" + settings)
+    words = shlex.split(re.sub(r"kafka://[a-z.]+:\d+/", "kafka://127.0.0.1:1/", command))
+    ok(any(w.startswith("kafka://127.0.0.1:1/") for w in words), f"{title}: a command with a topic", words)
+    here = {"kafka://...": "ztf.tar", "NIGHT": "ztf.tar", "mine=...": "mine=ra >= 0"}
+    words = [here.get(w, w).replace("=PATH", "=password") for w in words[2:]]
+    return words, settings
+
+
+def recipes():
+    """Every setting of a recipe is one that this build takes: the run ends where its server would answer."""
+    with open("password", "w", encoding="utf-8") as f:
+        f.write("secret\n")
+    for title, why in (("Hopskotch", "127.0.0.1:1"), ("GCN", "OAUTHBEARER token")):
+        words, settings = recipe(title)
+        with open("gcn.ini", "w", encoding="utf-8") as f:
+            f.write(settings)
+        r = nightjar(*words, "-q", "-m", "roid", "-D", "sink.kafka.connect_s=1")
+        ok(
+            r.returncode == 1 and "no broker answers" in r.stderr,
+            f"{title}: only its server is missing",
+            r.stderr,
+        )
+        ok(why in r.stderr.split("no broker answers")[-1], f"{title}: by its way of login", r.stderr)
+        bad = [w.replace("sasl.mechanism=", "sasl.mechanismo=") for w in words]
+        with open("gcn.ini", "w", encoding="utf-8") as f:
+            f.write(settings.replace("sasl.mechanisms", "sasl.mechanismo"))
+        r = nightjar(*bad, "-q", "-m", "roid", "-D", "sink.kafka.connect_s=1")
+        ok(
+            "sasl.mechanismo" in r.stderr and "no broker" not in r.stderr,
+            f"{title}: a wrong key is named",
+            r.stderr,
+        )
+
+
 with Folder(), MockBroker() as broker:
     skyportal(broker.server)
     packets(broker.server)
     template(broker.server)
+    recipes()
 done()
