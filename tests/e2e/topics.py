@@ -243,6 +243,22 @@ def my_galaxies(all):
     ok(r.returncode == 0, "my galaxies: one passes, one does not", r.stdout + r.stderr)
 
 
+def the_guide():
+    """The table of TOPICS.md is what `topics check` says of that night, but for what a clause takes."""
+    with open(os.path.join(ROOT, "broker/flow/TOPICS.md"), encoding="utf-8") as f:
+        guide = f.read().split("`simulate -n 20000 --seed 5`")[1].split("```")[1].removeprefix("text\n")
+    nightjar("simulate", "-q", "-n", 20000, "--seed", 5, "-o", "guide.tar", "--truth", "guide.csv")
+    r = nightjar("topics", "check", "ready", "guide.tar")
+
+    def table(text):
+        lines = [x.split() for x in text[text.index("topic ") :].splitlines()]
+        names = {"young_risers", "orphans", "faders", "artefacts"}
+        return [x[:-1] if x[0] in names else x for x in lines if x]
+
+    ok(r.returncode == 0 and table(r.stdout) == table(guide), "the table in the guide", (r.stdout, r.stderr))
+    ok(sum(1 for x in table(guide) if x[0] == "Examples") == 4, "with examples of each ready topic", guide)
+
+
 with Folder():
     r = nightjar("simulate", "-q", "-n", N, "--seed", 5, "-o", "night.tar")
     ok(r.returncode == 0, "a night", r.stderr)
@@ -260,4 +276,5 @@ with Folder():
     own_outputs(everything)
     mistakes()
     my_galaxies(everything)
+    the_guide()
 done()
