@@ -204,7 +204,7 @@ static void tell(const thread *t, nj_python_ask what)
 
 static bool open_worker(const state *s, thread *t)
 {
-    head(t)[NJ_PYTHON_PID] = head(t)[NJ_PYTHON_STATUS] = 0;
+    head(t)[NJ_PYTHON_PID] = head(t)[NJ_PYTHON_STATUS] = head(t)[NJ_PYTHON_READY] = 0;
     t->owner = getpid();
     return nj_python_worker(s->python, t->memory.fd, &t->peer) == 0;
 }
@@ -231,16 +231,30 @@ typedef struct cost {
     int64_t cpu_ns, wait_ns;
 } spent;
 
+enum { READY_MS = 50 };
+
+/* A worker that has just been forked sets itself up first (`opened`), which no deadline of a call is for.
+ * False: it takes longer than start_s. */
+static bool is_ready(const state *s, const thread *t, int64_t asked, int64_t *began)
+{
+    if (*began) return true;
+    const int64_t now = now_ns();
+    if (!head(t)[NJ_PYTHON_READY]) return (double)(now - asked) < s->c->start_s * 1e9;
+    *began = now;
+    return true;
+}
+
 /* For what the worker writes to `answer`, or for its end. */
 static ending wait_for(const state *s, thread *t, const nj_work *w, spent *cost)
 {
     const bool limited = s->c->deadline_s > 0;
-    int64_t before = now_ns();
-    const int64_t until = before + (int64_t)(s->c->deadline_s * 1e9);
+    const int64_t asked = now_ns(), most = (int64_t)(s->c->deadline_s * 1e9);
+    int64_t before = asked, began = head(t)[NJ_PYTHON_READY] ? asked : 0;
     for (;;) {
         struct pollfd f[2] = { { .fd = t->peer.answer, .events = POLLIN }, { .fd = t->peer.socket } };
-        int64_t left = limited ? (until - before) / 1000000 + 1 : -1;
-        if (limited && left < 1) return HUNG;
+        if (!is_ready(s, t, asked, &began)) return HUNG;
+        int64_t left = !began ? READY_MS : limited ? (began + most - before) / 1000000 + 1 : -1;
+        if (left < 1 && limited) return HUNG;
         int rc = poll(f, 2, (int)(left > 1000000 ? 1000000 : left));
         const int64_t after = now_ns();
         cost->wait_ns += after - before;
@@ -312,7 +326,9 @@ static void report_spoilt(const state *s, thread *t, const nj_work *w)
 /* How the worker ended, as the interpreter that forked it noted. */
 static const char *how_it_died(const thread *t, ending end, char text[64])
 {
-    if (end == HUNG) return "it did not return in time (deadline_s)";
+    if (end == HUNG)
+        return head(t)[NJ_PYTHON_READY] ? "it did not return in time (deadline_s)"
+                                        : "it was not set up in time (start_s)";
     for (int k = 0; k < STATUS_MS && !head(t)[NJ_PYTHON_STATUS]; k++)
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
     int status = (int)head(t)[NJ_PYTHON_STATUS] - 1;
@@ -454,7 +470,8 @@ NJ_MODULE(python) = {
               "never" },
             { "quarantine_alerts", NJ_I64, "10000", AT(quarantine_alerts), 1, 1e12, "1",
               "... among so many that it was given" },
-            { "start_s", NJ_F64, "60", AT(start_s), 0.1, 1e6, "s", "so long may importing the file take" },
+            { "start_s", NJ_F64, "60", AT(start_s), 0.1, 1e6, "s",
+              "so long may importing the file take, and what each worker sets up (`opened`)" },
             { "profile", NJ_STR, "", AT(profile), 0, 0, "1",
               "a file for the hits and times of each line; costs much" },
             { 0 } },

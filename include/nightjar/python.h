@@ -22,6 +22,7 @@ enum {
     NJ_PYTHON_TEXT_BYTES,
     NJ_PYTHON_PID,    /* of the worker */
     NJ_PYTHON_STATUS, /* 1 + how it ended, as wait() says: written by the interpreter that forked it */
+    NJ_PYTHON_READY,  /* 1: the worker takes calls; what it sets up before counts against start_s */
     NJ_PYTHON_ANSWER, /* nj_python_answer; DONE before the call */
     NJ_PYTHON_NEED,   /* for IMAGES: a need, its first row, how many */
     NJ_PYTHON_FIRST,

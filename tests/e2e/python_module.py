@@ -440,6 +440,57 @@ def serial():
     )
 
 
+SLOW_START = """
+import time
+from nightjar import give, module, scalar, series
+
+def begin():
+    time.sleep(%s)
+
+@module(needs={"mag": series("lc.mag", unit="mag"), "jd": scalar("jd", unit="d")},
+        gives={"n": give("1", "points; never none", type="i64"), "day": give("d", "jd; never none")},
+        form="pandas", opened=begin)
+def begins(mag, jd):
+    return {"n": [len(m) for m in mag], "day": jd}
+"""
+
+
+def begins():
+    """What is imported and set up before the first call does not count as one. The package of the form is a
+    stand-in that takes its time, and then one that is not there."""
+    os.mkdir("stand_in")
+    os.mkdir("stand_in/pandas")
+    write("stand_in/pandas/__init__.py", "import numpy, time; time.sleep(4); Series = numpy.asarray")
+    write("begins.py", SLOW_START % 4)
+    env = {**ENV, "PYTHONPATH": f"stand_in:{ENV['PYTHONPATH']}"}
+    words = "run night.tar --overwrite --module-path begins.py -m begins -q -j 2 -o ndjson:out.ndjson".split()
+    r = nightjar(*words, "-D", "module.begins.deadline_s=3", env=env)
+    got = rows("out.ndjson") if r.returncode == 0 else []
+    ok(
+        len(got) == 300 and all(x["begins.reason"] == "done" for x in got),
+        "an import and an opened() that take longer than deadline_s: every alert has its answer",
+        r.stderr,
+    )
+    ok("worker ended" not in r.stderr, "and no worker is ended", r.stderr)
+    write("begins.py", SLOW_START % 60)
+    write("stand_in/pandas/__init__.py", "import numpy; Series = numpy.asarray")
+    r = nightjar(*words, "-D", "module.begins.start_s=2", "-D", "module.begins.quarantine=1", env=env)
+    ok("not set up in time (start_s)" in r.stderr, "an opened() that takes longer than start_s", r.stderr)
+    got = rows("out.ndjson")
+    ok(
+        len(got) == 300 and not any(x["begins.reason"] == "done" for x in got),
+        "and the rows are written without its answers",
+        r.stderr,
+    )
+    write("stand_in/pandas/__init__.py", "raise ImportError('no module named pandas')")
+    r = nightjar(*words, env=env)
+    ok(
+        r.returncode == 1 and "no module named pandas" in r.stderr,
+        "a form whose package is not there is refused at the start",
+        r.stderr,
+    )
+
+
 def wheel():
     """pip builds a wheel, and a run by an environment that has nothing but that."""
     builder = subprocess.run(
@@ -487,5 +538,6 @@ with Folder():
     refused()
     forms()
     serial()
+    begins()
     wheel()
 done()

@@ -30,3 +30,12 @@ def turned(given, module):
     to = _pandas if module.form == "pandas" else _arrow
     as_is = lambda k, v: v is None or k not in module.needs or isinstance(v, Images)
     return {k: v if as_is(k, v) else to(v) for k, v in given.items()}
+
+
+def warm(form):
+    """Imports what a form needs, and uses it once. ImportError: it is not there."""
+    if form == "numpy":
+        return
+    to = _pandas if form == "pandas" else _arrow
+    to(np.zeros(2))
+    to(Series(np.zeros(2), np.array([0, 2])))

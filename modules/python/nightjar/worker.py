@@ -16,12 +16,12 @@ import traceback
 
 import numpy as np
 
-from . import confine, declare
+from . import confine, declare, forms
 from .columns import DTYPE, I32, I64, NULL, REASONS, STR, TYPES, U8, Images, Series
 
 # The words of the memory's head, of a column, what is asked and answered; include/nightjar/python.h.
-ID, REASON, REASONED, USED, TEXT, TEXT_BYTES, PID, STATUS = range(8)
-ANSWER, NEED, FIRST, COUNT, ASK, SIZE, LAYOUT, N_ROWS, HEAD = range(8, 17)
+ID, REASON, REASONED, USED, TEXT, TEXT_BYTES, PID, STATUS, READY = range(9)
+ANSWER, NEED, FIRST, COUNT, ASK, SIZE, LAYOUT, N_ROWS, HEAD = range(9, 18)
 DATA, OFFSETS, BYTES, COLUMN = range(4)
 CALL, OPENED, END = 1, 2, 3
 DONE, RAISED, IMAGES = 1, 2, 3
@@ -89,6 +89,7 @@ class Worker:
 
     def __init__(self, module, fds):
         self.module, self.memory = module, Memory(fds[1])
+        self.memory.words[PID] = os.getpid()
         self.asks, self.answers = fds[2], fds[3]
         self.needs = [(k, name, need.shape, need.type) for k, (name, need) in enumerate(module.needs.items())]
         first = len(self.needs)
@@ -187,8 +188,6 @@ class Worker:
         for name, k in self.images:
             given[name] = Images(t[3], lambda i, m, k=k: self.opened(k, i, m))
         if self.module.form != "numpy":
-            from . import forms
-
             return forms.turned(given, self.module)
         return given
 
@@ -325,7 +324,7 @@ class Worker:
 
     def serve(self):
         memory, asks, answers, read, at = self.memory, self.asks, self.answers, self.read, 8 * ASK
-        memory.words[PID] = os.getpid()
+        memory.words[READY] = 1
         while True:
             os.read(asks, 8)
             t = read(memory.map, at)
@@ -466,8 +465,10 @@ class Parent:
         self.end()
 
 
-def warm():
-    """Imports what NumPy only imports at first use, before workers are forked."""
+def warm(form):
+    """Imports what is otherwise imported in the first call, whose deadline it is not for, and by each worker
+    again: pandas or Arrow, and what NumPy imports at first use."""
+    forms.warm(form)
     masked = np.ma.array([1, 2], mask=[True, False])
     np.ma.getmaskarray(masked), np.asarray(np.ma.getdata(masked)), np.iinfo(np.int32)
     Series(np.zeros(2), np.array([0, 2])).mean()
@@ -491,7 +492,7 @@ def main():
     try:
         module = load(os.path.abspath(path), settings)
         linecache.getlines(os.path.abspath(path))  # for tracebacks of what was imported, not of a later edit
-        warm()
+        warm(module.form)
         control.send(module.describe().encode())
         Parent(module, control, sandbox == "1", profile).serve()
     except BaseException as e:
