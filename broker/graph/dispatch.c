@@ -128,21 +128,30 @@ static void settle_rows(nj_worker *worker, const nj_step *s, const nj_work *w, i
         if (w->reason[w->row[k]] >= NJ_FAILED) nj_answers_reject(answers, s, b, w, w->row[k]);
 }
 
-/* Rounding and locale are looked at behind each call, the rest behind an instance's first ones. */
-static int call_process(nj_worker *worker, const nj_step *s, const nj_work *w)
+/* process() with its clock: what is looked at before and behind it is no cost of the module. */
+static int timed_process(nj_worker *worker, const nj_step *s, const nj_work *w, int64_t *ns)
 {
     const nj_module *m = s->in->module;
     int (*process)(const void *, void *, const nj_work *) =
         worker->reference && m->process_ref ? m->process_ref : m->process;
-    void *thread = worker->thread[s->instance];
+    const int64_t start = worker->uncounted ? 0 : nj_now_ns();
+    errno = 0;
+    int rc = process(s->in->self, worker->thread[s->instance], w);
+    *ns = worker->uncounted ? 0 : nj_now_ns() - start;
+    return rc;
+}
+
+/* Rounding and locale are looked at behind each call, the rest behind an instance's first ones. ns: what
+ * process() took. */
+static int call_process(nj_worker *worker, const nj_step *s, const nj_work *w, int64_t *ns)
+{
     char what[256];
     bool whole = worker->n_calls[s->instance] < FIRST_CALLS || worker->suspicious;
     if (whole) {
         worker->n_calls[s->instance]++;
         worker->suspicious -= worker->suspicious > 0;
         nj_state_begin(&worker->surroundings->whole, false);
-        errno = 0;
-        int rc = process(s->in->self, thread, w);
+        int rc = timed_process(worker, s, w, ns);
         int error = errno;
         if (nj_state_end(&worker->surroundings->whole, what, sizeof what)) {
             nj_answers_state(&worker->answers[s->instance], s->in->name, w->id[w->row[0]], what);
@@ -151,8 +160,7 @@ static int call_process(nj_worker *worker, const nj_step *s, const nj_work *w)
         errno = error;
         return rc;
     }
-    errno = 0;
-    int rc = process(s->in->self, thread, w);
+    int rc = timed_process(worker, s, w, ns);
     const nj_state_quick now = nj_state_look();
     if (nj_state_same(&now, &worker->surroundings->quick)) return rc;
     int error = errno;
@@ -173,10 +181,10 @@ int nj_dispatch_call(nj_worker *worker, const nj_step *s, nj_work *w)
                  worker->guarded ? worker->guarded[s->instance] : NJ_NO_MODULE);
     nj_slot_enter(worker->slot, s->in->name, NJ_PHASE_PROCESS);
     worker->image_ns = 0;
-    int64_t start = worker->uncounted ? 0 : nj_now_ns();
-    int rc = call_process(worker, s, w);
+    int64_t ns;
+    int rc = call_process(worker, s, w, &ns);
     if (rc == NJ_ENOMEM && errno == ENOMEM) worker->no_memory = true;
-    int64_t ns = worker->uncounted ? 0 : nj_now_ns() - start - worker->image_ns;
+    ns -= worker->image_ns;
     nj_slot_leave(worker->slot);
     nj_arena_reset(&worker->scratch);
     if (measured) nj_growth_end(worker, s);

@@ -36,9 +36,11 @@ static bool same_file(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* A signal set has room for more signals than there are, so bytes say nothing. */
+/* Both were zeroed before they were asked for: equal bytes are equal sets. The other way round bytes say
+ * nothing, because a set has room for more signals than there are. */
 static bool same_mask(const sigset_t *a, const sigset_t *b)
 {
+    if (!memcmp(a, b, sizeof *a)) return true;
     for (int s = 1; s < SIGRTMAX; s++)
         if (sigismember(a, s) != sigismember(b, s)) return false;
     return true;
@@ -62,6 +64,7 @@ static bool set_folder_back(const struct stat *was, char *what, size_t size)
 static bool set_mask_back(const sigset_t *was, char *what, size_t size)
 {
     sigset_t now;
+    memset(&now, 0, sizeof now);
     if (pthread_sigmask(SIG_SETMASK, NULL, &now) || same_mask(&now, was)) return false;
     pthread_sigmask(SIG_SETMASK, was, NULL);
     add(what, size, "the blocked signals", "");
@@ -166,6 +169,7 @@ void nj_state_left(nj_state *s, const char *module, const char *where)
 
 void nj_state_batch_begin(nj_state_batch *s)
 {
+    memset(s, 0, sizeof *s);
     keep_folder();
     if (stat(".", &s->folder)) s->folder.st_ino = 0;
     pthread_sigmask(SIG_SETMASK, NULL, &s->mask);
