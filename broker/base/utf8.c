@@ -23,7 +23,7 @@ size_t nj_utf8_length(const char *text)
 static const char *good_part(const char *p)
 {
     while (*p) {
-        size_t n = nj_utf8_length(p);
+        size_t n = (unsigned char)*p < 0x80 ? 1 : nj_utf8_length(p); /* mostly ASCII, without a call */
         if (!n) break;
         p += n;
     }
