@@ -9,6 +9,20 @@
 
 static nj_log_limit said; /* an output of several files says it for each */
 
+/* Each module has a column of reasons, and there are few: they are quoted once, not in each row. */
+static void quote_reasons(nj_json_keys *keys, nj_buffer *scratch)
+{
+    for (int k = 0; k < NJ_REASONS; k++) {
+        scratch->n = 0;
+        nj_json_text(scratch, nj_reason_name[k]);
+        nj_json_word *w = &keys->reason[k];
+        w->n = 0; /* it is written as other texts */
+        if (scratch->failed || scratch->n > sizeof w->text) continue;
+        w->n = (uint8_t)scratch->n;
+        memcpy(w->text, scratch->data, scratch->n);
+    }
+}
+
 int nj_json_keys_new(nj_json_keys *keys, const nj_field *field, uint32_t n_fields, nj_error *err)
 {
     nj_buffer text = { 0 };
@@ -17,6 +31,8 @@ int nj_json_keys_new(nj_json_keys *keys, const nj_field *field, uint32_t n_field
     keys->start = calloc(n_fields + 1, sizeof *keys->start);
     keys->n_infinite = calloc(n_fields + 1, sizeof *keys->n_infinite);
     if (!keys->start || !keys->n_infinite) return nj_fail(err, "out of memory");
+    quote_reasons(keys, &text);
+    text.n = 0;
     for (uint32_t f = 0; f < n_fields; f++) {
         keys->start[f] = (uint32_t)text.n;
         nj_buffer_text(&text, f ? "," : "{");
@@ -166,6 +182,19 @@ void nj_json_array(nj_buffer *out, nj_json_keys *keys, const nj_field *field, co
     nj_buffer_add(out, "]", 1);
 }
 
+/* The row's reason, when it is one of those; `out` has room for it. */
+static bool add_reason(nj_buffer *out, const nj_json_keys *keys, const nj_field *field, const nj_col *col,
+                       uint32_t row)
+{
+    if (field->text != nj_reason_name || field->type != NJ_U8) return false;
+    const uint8_t reason = ((const uint8_t *)col->data)[row];
+    if (reason >= NJ_REASONS || !keys->reason[reason].n) return false;
+    const nj_json_word *w = &keys->reason[reason];
+    memcpy(out->data + out->n, w->text, sizeof w->text); /* of one size, which is faster */
+    out->n += w->n;
+    return true;
+}
+
 void nj_json_row(nj_buffer *out, nj_json_keys *keys, const nj_rows *rows, uint32_t row)
 {
     for (uint32_t f = 0; f < keys->n_fields; f++) {
@@ -178,10 +207,10 @@ void nj_json_row(nj_buffer *out, nj_json_keys *keys, const nj_rows *rows, uint32
         out->n += n;
         if (!nj_cell_range(field, col, row, &from, &to))
             nj_buffer_add(out, "null", 4);
-        else if (field->width == 1)
-            value(out, keys, field, col->data, from);
-        else
+        else if (field->width != 1)
             nj_json_array(out, keys, field, col->data, from, to);
+        else if (!add_reason(out, keys, field, col, row))
+            value(out, keys, field, col->data, from);
     }
     nj_buffer_text(out, keys->n_fields ? "}" : "{}");
 }

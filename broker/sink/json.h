@@ -7,6 +7,12 @@
 #include "sink.h"
 #include "../base/buffer.h"
 
+/* A reason as it is written. */
+typedef struct nj_json_word {
+    uint8_t n;
+    char text[15]; /* with quotes */
+} nj_json_word;
+
 /* The keys, quoted and escaped once: `,"hostless.ks_template":`. */
 typedef struct nj_json_keys {
     char *text;      /* owned: all keys behind each other */
@@ -16,6 +22,7 @@ typedef struct nj_json_keys {
     const char *what;     /* "ndjson", "kafka": for messages and the section of settings */
     bool no_infinity;     /* an infinity is null */
     uint64_t *n_infinite; /* [n_fields] */
+    nj_json_word reason[NJ_REASONS];
 } nj_json_keys;
 
 /* How infinities are written: "number" (1e999) or "null". Before nj_json_keys_new. */

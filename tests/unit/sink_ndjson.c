@@ -223,6 +223,43 @@ static void standard_output_takes_rows(void **state)
 }
 
 /* Not a limit of the test, a line for people: what a row of 40 columns costs. */
+/* Reasons are quoted beforehand, words of other tables are not: each of both beside none, with an escape too,
+ * over more rows than the buffer has room for at first. */
+static void words_and_reasons(void **state)
+{
+    (void)state;
+    enum { N = 2000, W = 3 };
+    static const char *const word[W] = { "done", "a\"b", "" };
+    static const char *const written[W + 1] = { "\"done\"", "\"a\\\"b\"", "\"\"", "null" };
+    static uint8_t reason[N], other[N];
+    static uint32_t list[N];
+    for (uint32_t i = 0; i < N; i++) {
+        reason[i] = i % 11 < NJ_REASONS ? (uint8_t)(i % 11) : i % 2 ? NJ_NO_U8 : NJ_REASONS;
+        other[i] = i % 4 < W ? (uint8_t)(i % 4) : NJ_NO_U8;
+        list[i] = i;
+    }
+    const nj_field f[2] = { { "a", NULL, NJ_U8, 1, NULL, NULL, nj_reason_name },
+                            { "b", NULL, NJ_U8, 1, NULL, NULL, word } };
+    const nj_col c[2] = { { reason, NULL }, { other, NULL } };
+    const char *path = in_folder("words.ndjson");
+    nj_sink *s = must_open("ndjson", path, NJ_SINK_CREATE);
+    nj_error err;
+    assert_int_equal(s->class->begin(s, f, 2, NULL, &err), 0);
+    assert_int_equal(s->class->write(s, &(nj_rows){ f, 2, c, list, N, NULL, NULL }, &err), 0);
+    assert_int_equal(s->class->close(s, &err), 0);
+    FILE *file = fopen(path, "r");
+    char line[128], expected[128];
+    for (uint32_t i = 0; i < N; i++) {
+        const char *name = reason[i] < NJ_REASONS ? nj_reason_name[reason[i]] : NULL,
+                   *quote = name ? "\"" : "";
+        assert_non_null(fgets(line, sizeof line, file));
+        snprintf(expected, sizeof expected, "{\"a\":%s%s%s,\"b\":%s}\n", quote, name ? name : "null", quote,
+                 written[i % 4]);
+        assert_string_equal(line, expected);
+    }
+    fclose(file);
+}
+
 static void cost_of_forty_columns(void **state)
 {
     (void)state;
@@ -277,6 +314,7 @@ int main(void)
         cmocka_unit_test(a_start_that_fails_leaves_no_file),
         cmocka_unit_test(a_full_disk_and_a_locked_folder_are_errors),
         cmocka_unit_test(standard_output_takes_rows),
+        cmocka_unit_test(words_and_reasons),
         cmocka_unit_test(cost_of_forty_columns),
     };
     return cmocka_run_group_tests(tests, NULL, remove_folder);
