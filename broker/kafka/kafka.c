@@ -42,19 +42,22 @@ static const char *find_query(const char *text)
     return query;
 }
 
+static int refuse_password(const char *address, nj_error *err)
+{
+    nj_secret_remember_address(address);
+    return nj_fail(err,
+                   "%s: an address of Kafka has no user and password: -X sasl.username=NAME, and the "
+                   "password in $NIGHTJAR_KAFKA_PASSWORD or -X sasl.password.file=PATH",
+                   address);
+}
+
 int nj_kafka_target_parse(nj_kafka_target *target, const char *spec, nj_error *err)
 {
     static const char scheme[] = "kafka://";
     const char *hosts = !strncmp(spec, scheme, sizeof scheme - 1) ? spec + sizeof scheme - 1 : spec;
     const char *slash = strchr(hosts, '/');
     *target = (nj_kafka_target){ 0 };
-    if (slash && memchr(hosts, '@', (size_t)(slash - hosts))) {
-        nj_secret_remember_address(spec);
-        return nj_fail(err,
-                       "%s: an address of Kafka has no user and password: -X sasl.username=NAME, and the "
-                       "password in $NIGHTJAR_KAFKA_PASSWORD or -X sasl.password.file=PATH",
-                       spec);
-    }
+    if (slash && memchr(hosts, '@', (size_t)(slash - hosts))) return refuse_password(spec, err);
     if (!slash || slash == hosts || !slash[1])
         return nj_fail(err, "%s: expected kafka://HOST:PORT[,HOST:PORT]/TOPIC", spec);
     const char *topic = slash + 1, *query = find_query(topic);
@@ -190,6 +193,12 @@ static int set_users(rd_kafka_conf_t *conf, nj_settings *settings, const char *c
 rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, const char *const *fixed,
                                nj_settings *settings, nj_error *err)
 {
+    if (hosts && strchr(hosts, '@')) { /* librdkafka would look for a host of that name */
+        char address[1024];
+        snprintf(address, sizeof address, "kafka://%s", hosts);
+        refuse_password(address, err);
+        return NULL;
+    }
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, on_log);
     if (set_all(conf, always, err) || (hosts && set(conf, "bootstrap.servers", hosts, hosts, err)) ||

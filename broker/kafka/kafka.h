@@ -36,10 +36,10 @@ typedef struct nj_kafka_pair {
 
 /* A configuration: bootstrap servers, then `preset` (ends with {0}; NULL allowed), then what the user said
  * under [kafka] with librdkafka's names (of equal names the last one counts). Names in `fixed`
- * (NULL-terminated; NULL allowed) are not the user's to set. The password comes from sasl.password, from the
- * file sasl.password.file, or from
- * $NIGHTJAR_KAFKA_PASSWORD; it is never logged and stands in no error text. Log lines of librdkafka go to
- * nj_log. settings may be NULL. The owner is the caller until rd_kafka_new. NULL with err. */
+ * (NULL-terminated; NULL allowed) are not the user's to set. Hosts with user:password@ are refused. The
+ * password comes from sasl.password, the file sasl.password.file, or $NIGHTJAR_KAFKA_PASSWORD; it is never
+ * logged and stands in no error text. Log lines of librdkafka go to nj_log. settings may be NULL. The owner
+ * is the caller until rd_kafka_new. NULL with err. */
 rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, const char *const *fixed,
                                nj_settings *settings, nj_error *err);
 

@@ -2,7 +2,7 @@
 """A password is planted wherever one may stand, and nothing that others can read has it: no log line, error,
 report, dead letter, metric, crash line, and no /proc/PID/cmdline."""
 
-import glob, http.client, os, signal, socket, subprocess, time
+import concurrent.futures, glob, http.client, os, signal, socket, subprocess, time
 from avro import confluent, container
 from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok
 
@@ -96,8 +96,9 @@ def kafka():
     own = ("secret", "secret.ini")
     sasl = ["-X", "security.protocol=SASL_PLAINTEXT", "-X", "sasl.mechanism=PLAIN", "-X", "sasl.username=me"]
     env = {"NIGHTJAR_KAFKA_PASSWORD": SECRET}
-    with Mute() as server:
-        spec = f"kafka://{server}/topic?until=end"
+    # lag asks for ten seconds: all of them at once
+    with Mute() as server, concurrent.futures.ThreadPoolExecutor() as pool:
+        lags, spec = {}, f"kafka://{server}/topic?until=end"
         common = [
             "-v",
             "-d",
@@ -119,23 +120,16 @@ def kafka():
             r = nightjar("run", spec, *common, *args, env=environment)
             ok(r.returncode == 2, f"Kafka by {name}: no broker answers", r.stderr[-500:])
             clean(r, f"Kafka by {name}", *own)
-            r = nightjar(
-                "lag",
-                f"kafka://{server}/topic",
-                "-X",
-                "socket.timeout.ms=1000",
-                *sasl,
-                *args,
-                env=environment,
-            )
-            clean(r, f"lag, {name}", *own)
+            lag = ["lag", f"kafka://{server}/topic", "-X", "socket.timeout.ms=1000", *sasl, *args]
+            lags[name] = pool.submit(nightjar, *lag, env=environment)
+        for name, lag in lags.items():
+            clean(lag.result(), f"lag, {name}", *own)
     for args in (
         ["-X", f"sasl.pasword={SECRET}", "-X", f"sasl.password={SECRET}"],
         ["-D", f"kafka.sasl.passwords={SECRET}"],
         ["-D", f"password={SECRET}"],
         ["-D", f"registry.pasword={SECRET}", "-D", f"registry.password={SECRET}"],
         ["-D", f"registry.password={SECRET}", "-D", f"registry.timeout_s={SECRET}"],
-        ["-o", f"kafka://me:{SECRET}@127.0.0.1:9/topic"],
         ["-X", f"sasl.password={SECRET}", "-X", f"security.protocol={SECRET}"],
     ):
         r = nightjar(
@@ -144,17 +138,19 @@ def kafka():
             "-m",
             "features",
             *args,
-            *(["-o", "kafka://127.0.0.1:9/t"] if "-o" not in args else []),
+            *("-o", "kafka://127.0.0.1:9/t"),
         )
         ok(r.returncode == 1, f"{args[0]} {args[1].split('=')[0][:30]}: refused", r.stderr)
         clean(r, args[1].replace(SECRET, "..."), *own)
-    r = nightjar("run", f"kafka://me:{SECRET}@127.0.0.1:9/topic", "-m", "features")
-    ok(
-        "no user and password" in r.stderr,
-        "an address of Kafka with a password is refused, with the remedy",
-        r.stderr,
-    )
-    clean(r, "kafka://me:...@", *own)
+    address = f"kafka://me:{SECRET}@127.0.0.1:9/topic"
+    for args in (["run", address], ["run", "night.tar", "-o", address], ["lag", address]):
+        r = nightjar(*args, *(["-m", "features"] if args[0] == "run" else []))
+        name = " ".join(args).replace(SECRET, "...")
+        ok("no user and password" in r.stderr, f"{name}: refused, with the remedy", r.stderr)
+        clean(r, name, *own)
+    r = nightjar("replay", "night.tar", "--to", address)
+    ok("no user and password" in r.stderr, "replay to it: refused, with the remedy", r.stderr)
+    clean(r, "replay", *own)
 
 
 def registry():
