@@ -2,6 +2,10 @@
  * in memory. */
 #include "cards.h"
 
+#if defined __x86_64__
+#include <immintrin.h>
+#endif
+
 #include <fitsio.h>
 #include <math.h>
 #include <stdarg.h>
@@ -69,17 +73,48 @@ void nj_cards_sums(nj_buffer *b)
     nj_card_text(b, "DATASUM", "          ", "data unit checksum");
 }
 
-uint32_t nj_words_sum(const void *bytes, size_t n)
+static uint32_t folded(uint64_t sum)
 {
-    uint64_t sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i += 4) {
-        uint32_t word;
-        memcpy(&word, (const char *)bytes + i, 4);
-        sum += __builtin_bswap32(word); /* up to 16 GB, none is lost */
-    }
     while (sum >> 32) sum = (sum & 0xffffffff) + (sum >> 32);
     return (uint32_t)sum;
+}
+
+static uint64_t add_words(uint64_t sum, const unsigned char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i += 4) {
+        uint32_t word;
+        memcpy(&word, bytes + i, 4);
+        sum += __builtin_bswap32(word); /* up to 16 GB, none is lost */
+    }
+    return sum;
+}
+
+#if defined __x86_64__
+/* Two words in eight bytes at a time, each in its order; a lane has room for the sum of both. */
+__attribute__((target("avx2"))) static uint64_t sum_avx2(const unsigned char *bytes, size_t n)
+{
+    const __m256i order =
+        _mm256_broadcastsi128_si256(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+    const __m256i low = _mm256_set1_epi64x(0xffffffff);
+    __m256i sum = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        const __m256i v =
+            _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(bytes + i)), order);
+        sum = _mm256_add_epi64(sum, _mm256_add_epi64(_mm256_and_si256(v, low), _mm256_srli_epi64(v, 32)));
+    }
+    uint64_t lane[4];
+    _mm256_storeu_si256((__m256i *)(void *)lane, sum);
+    return add_words(lane[0] + lane[1] + lane[2] + lane[3], bytes + i, n - i);
+}
+#endif
+
+uint32_t nj_words_sum(const void *bytes, size_t n)
+{
+#if defined __x86_64__
+    if (__builtin_cpu_supports("avx2")) return folded(sum_avx2(bytes, n));
+#endif
+    return folded(add_words(0, bytes, n));
 }
 
 uint32_t nj_words_plus(uint32_t a, uint32_t b)

@@ -7,6 +7,7 @@
 
 #include "cards.h"
 #include "tess.h"
+#include "turn.h"
 
 enum {
     FIRST = 4, /* the first column of pixels, and how many there are */
@@ -50,7 +51,7 @@ static int places(int64_t size, double at[MOST_POINTS])
 {
     int n = 0;
     int64_t step = 1;
-    if (size == 1) return at[0] = -0.5, at[1] = 0.5, 2;
+    if (size <= 1) return at[0] = -0.5, at[1] = 0.5, 2;
     while ((double)size / (double)step * ((double)size / (double)step) > 100) step++;
     for (int64_t i = 0; i < size; i += step) at[n++] = (double)i;
     if (at[n - 1] != (double)(size - 1)) at[n++] = (double)(size - 1);
@@ -371,31 +372,27 @@ static void frame_values(unsigned char *row, const nj_tess_cut *cut, uint32_t fr
     memcpy(row + 12, t->file + (size_t)frame * t->file_width, t->file_width);
 }
 
-/* Flux and error of some frames: a pixel of the cube has all its frames in line, a row of the table one frame
- * of all pixels. */
+/* Flux and error of some frames, from their first row. What is beyond the cube is NaN. */
 static void turn(unsigned char *row, const nj_tess_cut *cut, uint32_t first, uint32_t n)
 {
-    const uint32_t frames = cut->tess->frames;
-    const int64_t size = cut->size;
-    const size_t bytes = row_bytes(cut), pixels = 4 * (size_t)(size * size);
-    static const unsigned char nan[4] = { 0x7f, 0xc0, 0, 0 };
-    row += 16 + pixels; /* to the flux */
-    for (int64_t y = cut->bottom; y < cut->bottom + size; y++)
-        for (int64_t x = cut->left; x < cut->left + size; x++, row += 4) {
-            if (y < 0 || y >= cut->rows || x < 0 || x >= cut->cols) {
-                for (uint32_t k = 0; k < n; k++) {
-                    memcpy(row + k * bytes, nan, 4);
-                    memcpy(row + k * bytes + pixels, nan, 4);
-                }
-                continue;
-            }
-            const unsigned char *pair =
-                cut->data + 8 * (((size_t)y * (size_t)cut->cols + (size_t)x) * frames + first);
-            for (uint32_t k = 0; k < n; k++, pair += 8) {
-                memcpy(row + k * bytes, pair, 4);
-                memcpy(row + k * bytes + pixels, pair + 4, 4);
-            }
+    const size_t pixels = 4 * (size_t)(cut->size * cut->size), pixel = 8 * (size_t)cut->tess->frames;
+    const int64_t left = cut->left, right = left + cut->size, from = left > 0 ? left : 0,
+                  to = right < cut->cols ? right : cut->cols;
+    nj_turned at = { row + 16 + pixels, pixels, row_bytes(cut) };
+    for (int64_t y = cut->bottom; y < cut->bottom + cut->size; y++) {
+        if (y < 0 || y >= cut->rows) {
+            nj_turn_none(&at, (uint32_t)cut->size, n);
+            at.flux += 4 * cut->size;
+            continue;
         }
+        nj_turn_none(&at, (uint32_t)(from - left), n);
+        at.flux += 4 * (from - left);
+        nj_turn(&at, cut->data + ((size_t)y * (size_t)cut->cols + (size_t)from) * pixel + 8 * (size_t)first,
+                pixel, (uint32_t)(to - from), n);
+        at.flux += 4 * (to - from);
+        nj_turn_none(&at, (uint32_t)(right - to), n);
+        at.flux += 4 * (right - to);
+    }
 }
 
 /* Room for data behind the header, with zeros up to the end of the block: where they begin. */

@@ -1,6 +1,8 @@
 /* cutout.c - stamps from images: positions by hand, borders, the bytes of a file. tests/e2e/cutout.py
  * compares with astropy. */
+#include "broker/cutout/cards.h"
 #include "broker/cutout/stamps.h"
+#include "broker/cutout/turn.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -149,9 +151,54 @@ static void corner(void **state)
     nj_wcs_free(&image.wcs);
 }
 
+/* Every number of pixels and frames about the steps of four and two; what lies between is left alone. */
+static void pixels_in_line_become_images(void **state)
+{
+    (void)state;
+    enum { MOST = 19, FRAMES = 7, GAP = 3, ROW = 4 * 2 * MOST + GAP, STEP = 8 * FRAMES };
+    unsigned char in[MOST * STEP + 1], out[FRAMES * ROW + 1], want[sizeof out];
+    for (size_t i = 0; i < sizeof in; i++) in[i] = (unsigned char)(i * 167 + i / 251);
+    for (uint32_t n = 0; n <= MOST; n++)
+        for (uint32_t frames = 0; frames <= FRAMES; frames++) {
+            memset(out, 0xee, sizeof out);
+            memset(want, 0xee, sizeof want);
+            for (uint32_t k = 0; k < frames; k++)
+                for (uint32_t i = 0; i < n; i++) {
+                    memcpy(want + k * ROW + 4 * i, in + 1 + i * STEP + 8 * k, 4);
+                    memcpy(want + k * ROW + 4 * MOST + 4 * i, in + 1 + i * STEP + 8 * k + 4, 4);
+                }
+            nj_turn(&(nj_turned){ out, 4 * MOST, ROW }, in + 1, STEP, n, frames);
+            assert_memory_equal(out, want, sizeof out);
+        }
+    memset(out, 0xee, sizeof out);
+    nj_turn_none(&(nj_turned){ out, 4 * MOST, ROW }, 2, 1);
+    static const unsigned char nan[] = { 0x7f, 0xc0, 0, 0, 0x7f, 0xc0, 0, 0, 0xee };
+    assert_memory_equal(out, nan, 9);
+    assert_memory_equal(out + 4 * MOST, nan, 9);
+    assert_int_equal(out[ROW], 0xee);
+}
+
+/* Ones' complement: what is carried out of 32 bits comes in at the bottom. */
+static void sums_of_words(void **state)
+{
+    (void)state;
+    unsigned char bytes[4 * 61 + 1];
+    uint32_t by_hand = 0;
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(200 + i * 31 % 56);
+    for (size_t n = 0; n <= 60; n++) {
+        assert_int_equal(nj_words_sum(bytes + 1, 4 * n), by_hand);
+        const unsigned char *at = bytes + 1 + 4 * n;
+        const uint64_t sum = (uint64_t)by_hand +
+                             ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]);
+        by_hand = (uint32_t)sum + (uint32_t)(sum >> 32);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(positions), cmocka_unit_test(distortion),
-                                        cmocka_unit_test(corner) };
+                                        cmocka_unit_test(corner),
+                                        cmocka_unit_test(pixels_in_line_become_images),
+                                        cmocka_unit_test(sums_of_words) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
