@@ -109,6 +109,14 @@ static double u_of(const double *a, uint32_t n_a, const double *b, uint32_t n_b,
     return rank_sum - 0.5 * n_a * (n_a + 1.0);
 }
 
+double nj_superiority(const double *a, uint32_t n_a, const double *b, uint32_t n_b)
+{
+    double ties;
+    int crossed;
+    if (!n_a || !n_b) return NAN;
+    return u_of(a, n_a, b, n_b, &ties, &crossed) / ((double)n_a * n_b);
+}
+
 double nj_mann_whitney(const double *a, uint32_t n_a, const double *b, uint32_t n_b)
 {
     if (!n_a || !n_b) return 1;

@@ -16,6 +16,10 @@ double nj_mad(const double *value, uint32_t n);
  * Reference: Mann & Whitney 1947, Ann. Math. Stat. 18, 50, doi:10.1214/aoms/1177730491. */
 double nj_mann_whitney(const double *a, uint32_t n_a, const double *b, uint32_t n_b);
 
+/* Share of the pairs of one of each side in which a is the larger, ties counted half: 0 to 1, 0.5 when
+ * nothing tells the sides apart. NAN when a side is empty or memory is short. */
+double nj_superiority(const double *a, uint32_t n_a, const double *b, uint32_t n_b);
+
 /* What a gate says: only a difference that is sure and matters. */
 typedef enum { NJ_SAME, NJ_REGRESSION, NJ_IMPROVEMENT, NJ_TOO_FEW } nj_verdict;
 /* What the samples say, without a gate's margin. */

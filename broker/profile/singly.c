@@ -8,16 +8,20 @@
 
 #include "../base/clock.h"
 #include "../measure/stats.h"
+#include "stretch.h"
 
 enum { LEAST_ROUNDS = 5, MOST_ROUNDS = 101, ROOM = 1 << 26 };
 static const double Z_LIMIT = 3.5, RATIO_LIMIT = 1.5;
 
 /* One round: wall ns in process() per batch, -1 where the module was not called. */
-static int take_round(nj_replay *r, float *ns)
+static int take_round(nj_replay *r, float *ns, uint8_t *answered)
 {
+    const nj_counter *count = &r->worker[0].own.worker->module[r->target];
     nj_replay_clock before = nj_replay_clocks(r);
     for (uint32_t i = 0; i < r->n_batches; i++) {
+        uint64_t hits = count->hits;
         if (nj_replay_batch(r, i)) return -1;
+        answered[i] = count->hits > hits;
         nj_replay_clock after = nj_replay_clocks(r);
         ns[i] = after.calls > before.calls ? (float)(after.wall_ns - before.wall_ns) : -1;
         before = after;
@@ -33,7 +37,7 @@ static double apart(int64_t id, uint32_t i)
     return (double)((x ^ x >> 31) >> 11) / 9007199254740992.0 - 0.5;
 }
 
-static int medians(nj_singly *s, const nj_replay *r, const float *ns)
+static int medians(nj_singly *s, const nj_replay *r, const float *ns, const uint8_t *answered)
 {
     double *one = malloc(s->rounds * sizeof *one);
     s->alert = calloc(r->n_batches + 1, sizeof *s->alert);
@@ -46,9 +50,12 @@ static int medians(nj_singly *s, const nj_replay *r, const float *ns)
         }
         for (uint32_t k = 0; k < s->rounds; k++) one[k] = ns[(size_t)k * r->n_batches + i];
         int64_t id = r->batch[i]->id[0];
-        s->alert[s->n++] = (nj_singly_alert){
-            .id = id, .batch = i, .ns = fmax(nj_quantile(one, s->rounds, 0.5) + apart(id, i), 1)
-        };
+        s->alert[s->n++] =
+            (nj_singly_alert){ .id = id,
+                               .batch = i,
+                               .of = { nj_stretch_points(r->batch[i], 0), nj_stretch_pixels(r->batch[i], 0),
+                                       answered[i] },
+                               .ns = fmax(nj_quantile(one, s->rounds, 0.5) + apart(id, i), 1) };
     }
     free(one);
     return 0;
@@ -73,6 +80,26 @@ static void find_outliers(nj_singly *s, const double *log_ns, double *part)
         a->over_mode = a->ns / s->median[mode];
         a->outlier = a->over_mode >= RATIO_LIMIT && 0.6745 * (log_ns[i] - middle[mode]) > Z_LIMIT * mad[mode];
         s->n_outliers += a->outlier;
+    }
+}
+
+/* What the alerts of the slower modes have more of, or less. */
+static void find_causes(nj_singly *s, double *part)
+{
+    for (int c = 0; c < NJ_CAUSES; c++) {
+        uint32_t n_slow = 0, n_fast = 0;
+        double mean[2] = { 0 };
+        for (uint32_t i = 0; i < s->n; i++) {
+            const nj_singly_alert *a = &s->alert[i];
+            const bool fast = nj_mode_of(&s->modes, log10(a->ns)) == 0;
+            part[fast ? s->n - ++n_fast : n_slow++] = a->of[c];
+            mean[fast] += a->of[c];
+        }
+        const double *slow = part, *fast = part + n_slow;
+        s->cause[c] = (nj_singly_cause){ .superior = nj_superiority(slow, n_slow, fast, n_fast),
+                                         .fast = nj_quantile(fast, n_fast, 0.5),
+                                         .slow = nj_quantile(slow, n_slow, 0.5) };
+        if (c == NJ_CAUSE_ANSWERED) s->cause[c].fast = mean[1] / n_fast, s->cause[c].slow = mean[0] / n_slow;
     }
 }
 
@@ -114,6 +141,7 @@ static int summarise(nj_singly *s)
     s->max = nj_quantile(ns, s->n, 1);
     nj_modes_of(log_ns, s->n, &s->modes);
     find_outliers(s, log_ns, log_ns + s->n);
+    if (s->modes.n > 1) find_causes(s, log_ns + s->n);
     fill_bars(s, ns);
     qsort(s->alert, s->n, sizeof *s->alert, slowest_first);
     free(ns);
@@ -128,14 +156,17 @@ int nj_singly_time(nj_singly *s, nj_replay *r, double seconds, nj_error *err)
         return nj_fail(err, "--per-alert: more than %d alerts; --limit takes the first N",
                        ROOM / LEAST_ROUNDS);
     float *ns = calloc((size_t)most * r->n_batches, sizeof *ns);
+    uint8_t *answered = calloc(r->n_batches + 1, 1);
     int64_t begin = nj_now_ns();
-    if (!ns) return nj_fail(err, "out of memory"), -1;
-    int rc = take_round(r, ns) ? nj_fail(err, "out of memory") : 0; /* warm */
+    if (!ns || !answered) return free(ns), free(answered), nj_fail(err, "out of memory");
+    int rc = take_round(r, ns, answered) ? nj_fail(err, "out of memory") : 0; /* warm */
     while (rc == 0 && s->rounds < most &&
            (s->rounds < LEAST_ROUNDS || (double)(nj_now_ns() - begin) / 1e9 < seconds))
-        rc = take_round(r, ns + (size_t)s->rounds++ * r->n_batches) ? nj_fail(err, "out of memory") : 0;
-    if (rc == 0 && medians(s, r, ns)) rc = nj_fail(err, "out of memory");
+        rc = take_round(r, ns + (size_t)s->rounds++ * r->n_batches, answered) ? nj_fail(err, "out of memory")
+                                                                              : 0;
+    if (rc == 0 && medians(s, r, ns, answered)) rc = nj_fail(err, "out of memory");
     free(ns);
+    free(answered);
     if (rc == 0 && s->n && summarise(s)) rc = nj_fail(err, "out of memory");
     return rc;
 }

@@ -36,6 +36,33 @@ static const char *modes_in_words(const nj_singly *s, char text[640],
     return text;
 }
 
+/* Why there are several modes, as far as the alerts say it. "" when there is one. */
+static const char *causes_in_words(const nj_singly *s, char text[400])
+{
+    static const char *const name[NJ_CAUSES] = { "points of history", "pixels of a stamp", "" };
+    size_t at = 0;
+    text[0] = 0;
+    if (s->modes.n < 2) return text;
+    for (int c = 0; c < NJ_CAUSES; c++) {
+        const nj_singly_cause *x = &s->cause[c];
+        const char *more = x->superior > 0.5 ? "more" : "fewer";
+        if (!(fabs(x->superior - 0.5) >= 0.4)) continue;
+        at += (size_t)snprintf(text + at, 400 - at, at ? "; " : "What goes with it: ");
+        if (c == NJ_CAUSE_ANSWERED)
+            at += (size_t)snprintf(text + at, 400 - at,
+                                   "%.0f %% of the slower ones were answered, %.0f %% of the fast",
+                                   100 * x->slow, 100 * x->fast);
+        else
+            at += (size_t)snprintf(text + at, 400 - at, "the slower ones have %s %s, %.0f against %.0f", more,
+                                   name[c], x->slow, x->fast);
+    }
+    if (!at)
+        snprintf(text, 400,
+                 "Neither the length of the history, nor the size of the stamps, nor whether there was an "
+                 "answer tells the modes apart: --lines shows where the time goes");
+    return text;
+}
+
 static const char reference[] = "Hartigan & Hartigan 1985; Ashman, Bird & Zepf 1994; of log time";
 
 void nj_singly_table(const nj_singly *s, FILE *to)
@@ -58,6 +85,7 @@ void nj_singly_table(const nj_singly *s, FILE *to)
     }
     modes_in_words(s, words, nj_format_duration);
     fprintf(to, "%s\n  (%s)\n", words, reference);
+    if (causes_in_words(s, words)[0]) fprintf(to, "%s\n", words);
     fprintf(to,
             "Outliers: %u (1.5 times the median%s and more, and a modified z-score above 3.5; Iglewicz & "
             "Hoaglin 1993)\n",
@@ -102,7 +130,9 @@ static void modes_json(const nj_singly *s, nj_json *j)
         nj_json_close(j);
     }
     nj_json_close(j);
+    char words[400];
     nj_json_put(j, "reference=%s", reference);
+    if (m->n > 1) nj_json_put(j, "goes_with=%s", causes_in_words(s, words));
     nj_json_close(j);
 }
 
@@ -159,12 +189,12 @@ static void put_outliers(nj_template_values *v, json_t *to, const nj_singly *s)
 
 void nj_singly_put(nj_template_values *v, json_t *list, const nj_singly *s)
 {
-    char words[640];
+    char words[640], causes[400];
     json_t *to = nj_template_put(v, list, "n=%u rounds=%u mean=%g p50=%g p90=%g p95=%g p99=%g max=%g", s->n,
                                  s->rounds, s->mean, s->p50, s->p90, s->p95, s->p99, s->max);
-    nj_template_put(v, to, "modes=%s reference=%s n_outliers=%u by_mode=%d",
-                    modes_in_words(s, words, nj_format_duration_micro), reference, s->n_outliers,
-                    s->modes.n > 1);
+    nj_template_put(v, to, "modes=%s causes=%s reference=%s n_outliers=%u by_mode=%d",
+                    modes_in_words(s, words, nj_format_duration_micro), causes_in_words(s, causes), reference,
+                    s->n_outliers, s->modes.n > 1);
     put_bars(v, to, s);
     put_outliers(v, to, s);
 }

@@ -313,7 +313,7 @@ def counters():
 def per_alert():
     write(
         "plain.c",
-        "#define MANY 0\n#define ODD -1\n#define ODD_STEPS 0\n"
+        "#define MANY 0\n#define ODD -1\n#define ODD_STEPS 0\n#define MUTE 0\n"
         + SINGLY.replace('"toy"', '"plain"').replace("(toy)", "(plain)"),
     )
     r = nightjar(
@@ -341,6 +341,7 @@ def per_alert():
     ok(sum(n for _, n in a["histogram"]) == 40, "the histogram has all of them", a["histogram"])
     ok(sum(m["alerts"] for m in a["modes"]["mode"]) == 40, "the modes have all of them", a["modes"])
     ok(len(a["modes"]["mode"]) == 1 + a["bimodal"], "as many modes as it says", a["modes"])
+    ok(("goes_with" in a["modes"]) == a["bimodal"], "what goes with several modes", a["modes"])
     ok(("BIMODAL" if a["bimodal"] else "One mode") in r.stdout, "and in words", r.stdout)
     ok(
         a["n_outliers"] == sum(x["outlier"] for x in a["cost"]),

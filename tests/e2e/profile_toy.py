@@ -176,7 +176,7 @@ static int process(const void *self, void *thread, const nj_work *w)
         if (MANY) burn(200000);
         if (id == ODD) burn(ODD_STEPS);
         ((double *)w->out[0])[w->row[k]] = 1;
-        w->reason[w->row[k]] = NJ_DONE;
+        w->reason[w->row[k]] = MUTE && !(MANY) ? NJ_CUT : NJ_DONE;
     }
     return NJ_OK;
 }

@@ -3,8 +3,10 @@ test."""
 
 import importlib.util, json, os, shutil, subprocess, sys, tempfile
 
-# Tests of the same names stand in this folder: packages that import Python's own shall find those.
-_folder = [p for p in sys.path if os.path.realpath(p or ".") == os.path.dirname(os.path.realpath(__file__))]
+# Tests of the same names stand in this folder and beside it: packages that import Python's own shall find
+# those.
+_tests = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+_folder = [p for p in sys.path if os.path.dirname(os.path.realpath(p or ".")) == _tests]
 _path, sys.path[:] = list(sys.path), [p for p in sys.path if p not in _folder]
 import profile, secrets, trace
 

@@ -87,10 +87,11 @@ def libraries():
 
 
 def per_alert():
-    def profile(name, many, odd, steps):
+    def profile(name, many, odd, steps, mute=0):
         write(
             name + ".c",
-            "#define MANY %s\n#define ODD %s\n#define ODD_STEPS %d\n" % (many, odd, steps)
+            "#define MANY %s\n#define ODD %s\n#define ODD_STEPS %d\n#define MUTE %d\n"
+            % (many, odd, steps, mute)
             + SINGLY.replace('"toy"', '"%s"' % name).replace("(toy)", "(%s)" % name),
         )
         r = nightjar(
@@ -142,6 +143,16 @@ def per_alert():
     ok(6 < mode[-1]["median_ns"] / mode[0]["median_ns"] < 15, "and what they cost", mode)
     ok(a["modes"]["dip_p"] < 0.01 and "Hartigan" in r.stdout, "by Hartigan's dip", a["modes"])
     ok(a["modes"]["ashman_d"] > 2, "and Ashman's D", a["modes"])
+    why = a["modes"]["goes_with"]
+    ok(why.startswith("Neither the length") and why in page, "nothing of the alerts goes with them", why)
+    r, a, page = profile("mute", "(" + " || ".join("id == %dLL" % i for i in some) + ")", "-1", 0, mute=1)
+    why = a["modes"].get("goes_with", "")
+    ok(
+        why == "What goes with it: 100 % of the slower ones were answered, 0 % of the fast"
+        and why in r.stdout,
+        "only the slow ones are answered: said",
+        why,
+    )
 
 
 def overhead():

@@ -218,10 +218,23 @@ static void too_few_says_how_many(void **state)
     assert_int_equal(c.found, NJ_ALIKE);
 }
 
+static void shares_of_pairs(void **state)
+{
+    (void)state;
+    const double low[] = { 1, 2, 3 }, high[] = { 4, 5 }, mixed[] = { 2, 2, 9, 0 };
+    near(nj_superiority(high, 2, low, 3), 1, 0);
+    near(nj_superiority(low, 3, high, 2), 0, 0);
+    near(nj_superiority(low, 3, low, 3), 0.5, 0);
+    near(nj_superiority(mixed, 4, low, 3), (1.5 + 1.5 + 3 + 0) / 12, 1e-12);
+    assert_true(isnan(nj_superiority(low, 0, high, 2)));
+    assert_true(isnan(nj_superiority(low, 3, high, 0)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_statistics),
+        cmocka_unit_test(shares_of_pairs),
         cmocka_unit_test(exact_p),
         cmocka_unit_test(normal_p),
         cmocka_unit_test(ten_times_the_same_raise_no_flag),
