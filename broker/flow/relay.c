@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,23 +15,34 @@
 #include "notify.h"
 
 static int in = -1;
-static char *to; /* systemd's own socket */
+static char *to;    /* systemd's own socket */
+static char own[8]; /* ours, as $NOTIFY_SOCKET has it: "@00a1f" */
+
+/* The kernel chooses a name that is free. One made of the process id would not be: containers that share a
+ * network share these names, and each begins to count processes anew. */
+static int bind_anywhere(int fd)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    socklen_t size = sizeof at;
+    if (bind(fd, (struct sockaddr *)&at, sizeof at.sun_family) ||
+        getsockname(fd, (struct sockaddr *)&at, &size))
+        return -1;
+    const size_t n = size - offsetof(struct sockaddr_un, sun_path);
+    if (n < 2 || n >= sizeof own || at.sun_path[0]) return errno = EADDRNOTAVAIL, -1;
+    memcpy(own, at.sun_path, n);
+    own[0] = '@', own[n] = 0; /* an abstract name: no file */
+    return 0;
+}
 
 void nj_relay_begin(void)
 {
     const char *name = getenv("NOTIFY_SOCKET");
-    char own[64];
-    struct sockaddr_un at = { .sun_family = AF_UNIX };
-    if (!nj_notify_wanted() || !(to = strdup(name))) return;
-    int n = snprintf(own, sizeof own, "@nightjar-%d", (int)getpid());
-    memcpy(at.sun_path + 1, own + 1, (size_t)n - 1); /* an abstract name: no file */
-    in = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n);
     const int on = 1;
+    if (!nj_notify_wanted() || !(to = strdup(name))) return;
+    in = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (in >= 0) setsockopt(in, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-    if (in >= 0 && bind(in, (struct sockaddr *)&at, size) == 0 && setenv("NOTIFY_SOCKET", own, 1) == 0)
-        return;
-    nj_log(NJ_LOG_WARN, "the worker notifies systemd itself: NotifyAccess=all allows this");
+    if (in >= 0 && bind_anywhere(in) == 0 && setenv("NOTIFY_SOCKET", own, 1) == 0) return;
+    nj_log(NJ_LOG_WARN, "the worker notifies systemd itself (%m): NotifyAccess=all allows this");
     nj_relay_end();
 }
 
@@ -71,8 +81,6 @@ void nj_relay_pass(void)
         static nj_log_limit said;
         if (nj_notify(text))
             nj_log_limited(&said, 1, NJ_LOG_WARN, "$NOTIFY_SOCKET %s: %s", to, strerror(errno));
-        char own[64];
-        snprintf(own, sizeof own, "@nightjar-%d", (int)getpid());
         setenv("NOTIFY_SOCKET", own, 1); /* of the next worker */
     }
 }

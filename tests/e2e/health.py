@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """/health and /ready at the metrics server, and what systemd gets: a run that is well, waits or hangs."""
 
-import http.client, os, signal, socket, subprocess, sys, time
+import http.client, os, shutil, signal, socket, subprocess, sys, time
 from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, rows, skip
 
 PATIENCE = 120  # s: only an end that never comes takes so long
@@ -207,13 +207,46 @@ def notifies_systemd():
 
 def forged(pid):
     """Another user writes to the socket that the worker writes to."""
+    own = set()
+    for e in os.scandir(f"/proc/{pid}/fd"):
+        try:
+            own.add(os.readlink(e.path))
+        except FileNotFoundError:
+            pass  # closed by now
+    with open("/proc/net/unix") as f:
+        sockets = [line.split() for line in f][1:]
+    names = [s[7] for s in sockets if len(s) > 7 and f"socket:[{s[6]}]" in own]
     code = (
         "import os, socket, sys; os.setuid(65534)\n"
         "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
-        "s.sendto(b'STATUS=forged', '\\0nightjar-' + sys.argv[1])"
+        "s.sendto(b'STATUS=forged', '\\0' + sys.argv[1][1:])"
     )
+    ok(len(names) == 1 and names[0][0] == "@", "the supervisor has a socket for its workers", names)
     if os.geteuid() == 0:
-        subprocess.run([sys.executable, "-c", code, str(pid)], check=True)
+        subprocess.run([sys.executable, "-c", code, names[0]], check=True)
+
+
+def two_of_one_number():
+    """Containers that share a network share the names of sockets without files, and count processes anew."""
+    alone = ["unshare", "--pid", "--fork", "--kill-child"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        return skip("two runs with one process id", "unshare --pid is not allowed")
+    runs = []
+    for k in range(2):
+        notify = Notify(os.path.abspath(f"number{k}.sock"))
+        args = [*alone, NIGHTJAR, "run", "night.tar", "-m", "features", "-o", "ndjson:-", "-D"]
+        p = subprocess.Popen(
+            [*args, "run.batch_rows=4"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "NOTIFY_SOCKET": notify.name},
+        )
+        runs.append((p, notify))
+        ok("READY=1" in notify.until("READY=1"), f"run {k} with process id 1 is ready", notify.lines)
+    for k, (p, _) in enumerate(runs):
+        _, err = p.communicate()
+        ok(p.returncode == 0 and "systemd" not in err, f"run {k}: its supervisor passes that on", err[-500:])
 
 
 def no_partition_yet():
@@ -237,5 +270,6 @@ with Folder():
     an_output_that_waits()
     a_module_that_hangs()
     notifies_systemd()
+    two_of_one_number()
     no_partition_yet()
 done()
