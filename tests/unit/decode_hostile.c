@@ -70,8 +70,35 @@ static void hostile_schemas_are_refused(void **state)
             &deep, ",{\"name\":\"f%d\",\"type\":{\"type\":\"enum\",\"name\":\"e%d\",\"symbols\":[\"a\"]}}", i,
             i);
     nj_buffer_text(&deep, "]}");
-    refuse_schema(r, deep.data, "more than 4096 names");
+    refuse_schema(r, deep.data, "the schema defines more than 4096 names");
     nj_buffer_free(&deep);
+    reader_free(r);
+}
+
+static void schemas_that_are_too_large_are_refused(void **state)
+{
+    (void)state;
+    reader *r = reader_new(NULL);
+    nj_buffer large = { 0 };
+    const char *begin = "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"z\",\"type\":"
+                        "\"int\"}";
+    nj_buffer_text(&large, begin); /* a list longer than all lists may be together */
+    for (int i = 0; i < 200001; i++) nj_buffer_printf(&large, ",{\"name\":\"f%d\",\"type\":\"int\"}", i);
+    nj_buffer_text(&large, "]}");
+    refuse_schema(r, large.data, "fields, branches and symbols");
+    large.n = 0;
+    nj_buffer_text(&large, begin);
+    for (int i = 0; i < 101000; i++)
+        nj_buffer_printf(&large, ",{\"name\":\"f%d\",\"type\":{\"type\":\"array\",\"items\":\"int\"}}", i);
+    nj_buffer_text(&large, "]}");
+    refuse_schema(r, large.data, "fields, branches and symbols");
+    large.n = 0;
+    nj_buffer_text(&large, begin);
+    nj_buffer_text(&large, "],\"doc\":\"");
+    for (int i = 0; i < 9 << 20; i++) nj_buffer_add(&large, "x", 1);
+    nj_buffer_text(&large, "\"}");
+    refuse_schema(r, large.data, "bytes, more than");
+    nj_buffer_free(&large);
     reader_free(r);
 }
 
@@ -352,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_schemas_are_refused),
+        cmocka_unit_test(schemas_that_are_too_large_are_refused),
         cmocka_unit_test(too_many_schemas),
         cmocka_unit_test(junk_schemas_do_not_push_out_good_ones),
         cmocka_unit_test(threads_share_a_table_that_is_too_small),
