@@ -17,6 +17,7 @@
 static int in = -1;
 static char *to;    /* systemd's own socket */
 static char own[8]; /* ours, as $NOTIFY_SOCKET has it: "@00a1f" */
+static bool held;   /* a worker said that it stops, and systemd was not told */
 
 /* The kernel chooses a name that is free. One made of the process id would not be: containers that share a
  * network share these names, and each begins to count processes anew. */
@@ -38,7 +39,7 @@ void nj_relay_begin(void)
 {
     const char *name = getenv("NOTIFY_SOCKET");
     const int on = 1;
-    if (!nj_notify_wanted() || !(to = strdup(name))) return;
+    if (!name || !nj_notify_wanted() || !(to = strdup(name))) return;
     in = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (in >= 0) setsockopt(in, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
     if (in >= 0 && bind_anywhere(in) == 0 && setenv("NOTIFY_SOCKET", own, 1) == 0) return;
@@ -66,8 +67,9 @@ static ssize_t receive(char *text, size_t room, bool *ours)
     return n;
 }
 
-void nj_relay_pass(void)
+void nj_relay_pass(bool last)
 {
+    static const char stopping[] = "STOPPING=1\n";
     char text[1024];
     bool ours;
     for (ssize_t n; in >= 0 && (n = receive(text, sizeof text - 1, &ours)) > 0;) {
@@ -77,9 +79,12 @@ void nj_relay_pass(void)
                            "another user wrote to the socket for systemd: not passed on");
         if (!ours) continue;
         text[n] = 0;
+        const bool stops = !strncmp(text, stopping, sizeof stopping - 1);
+        const char *passed = stops && !last ? text + sizeof stopping - 1 : text;
+        if (stops) held = !last;
         setenv("NOTIFY_SOCKET", to, 1);
         static nj_log_limit said;
-        if (nj_notify(text))
+        if (nj_notify(passed))
             nj_log_limited(&said, 1, NJ_LOG_WARN, "$NOTIFY_SOCKET %s: %s", to, strerror(errno));
         setenv("NOTIFY_SOCKET", own, 1); /* of the next worker */
     }
@@ -88,11 +93,13 @@ void nj_relay_pass(void)
 void nj_relay_end(void)
 {
     if (in >= 0) {
-        nj_relay_pass();
+        nj_relay_pass(true);
         close(in);
         setenv("NOTIFY_SOCKET", to, 1);
+        if (held) nj_notify("STOPPING=1");
     }
     in = -1;
+    held = false;
     free(to);
     to = NULL;
 }

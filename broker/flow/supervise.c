@@ -249,7 +249,7 @@ static void watch_over(watched *w, const sigset_t *signals)
         if (number == SIGHUP) kill(w->pid, SIGHUP), nj_reload_ask(w->reload);
         if (!w->stop && nj_reload_look(w->reload, w->shared)) atomic_store(&w->shared->recycle, 1);
         if (number == SIGTERM || number == SIGINT) on_stop(w);
-        nj_relay_pass();
+        nj_relay_pass(w->stop);
         int64_t now = nj_now_ns();
         look_at_calls(w, now);
         look_at_death(w, now);

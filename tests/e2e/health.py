@@ -2,6 +2,7 @@
 """/health and /ready at the metrics server, and what systemd gets: a run that is well, waits or hangs."""
 
 import http.client, os, shutil, signal, socket, subprocess, sys, time
+from mock_broker import MockBroker
 from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, rows, skip
 
 PATIENCE = 120  # s: only an end that never comes takes so long
@@ -226,6 +227,34 @@ def forged(pid):
         subprocess.run([sys.executable, "-c", code, names[0]], check=True)
 
 
+def a_worker_that_is_replaced():
+    """New settings: another worker continues. systemd would end a service that says that it stops."""
+
+    def bright(limit):
+        with open("conf.new", "w", encoding="ascii") as f:
+            f.write(f"[topic.bright]\nwhere = mag < {limit}\n")
+        os.replace("conf.new", "conf.ini")
+
+    notify = Notify(os.path.abspath("replaced.sock"))
+    with MockBroker(1) as broker:
+        broker.topic("alerts")
+        bright(19)
+        source = f"kafka://{broker.server}/alerts?group=g&from=committed"
+        args = [source, "-c", "conf.ini", "-t", "bright", "-m", "features", "-o", "null:"]
+        p = begin(*args, env={"NOTIFY_SOCKET": notify.name})
+        notify.until("READY=1")
+        for limit in (18, 17):
+            bright(limit)
+            p.send_signal(signal.SIGHUP)
+            lines = notify.until("READY=1")
+            ok("READY=1" in lines, f"mag < {limit}: the next worker is ready", lines)
+        ok("STOPPING=1" not in notify.lines, "systemd is not told that a replaced worker stops", notify.lines)
+        p.send_signal(signal.SIGTERM)
+        _, err = p.communicate()
+        ok(p.returncode == 130, "SIGTERM: exit code 130", err[-500:])
+        ok(notify.rest().count("STOPPING=1") == 1, "STOPPING=1 comes once, at the end", notify.lines)
+
+
 def two_of_one_number():
     """Containers that share a network share the names of sockets without files, and count processes anew."""
     alone = ["unshare", "--pid", "--fork", "--kill-child"]
@@ -270,6 +299,7 @@ with Folder():
     an_output_that_waits()
     a_module_that_hangs()
     notifies_systemd()
+    a_worker_that_is_replaced()
     two_of_one_number()
     no_partition_yet()
 done()
