@@ -17,6 +17,7 @@
 #include "../graph/slot.h"
 #include "board.h"
 #include "notify.h"
+#include "trim.h"
 
 enum { TICK_MS = 1000, STATUS_TICKS = 5 };
 
@@ -189,11 +190,13 @@ static void notify_systemd(nj_health *h, const nj_health_state *now, const sums 
 static void *watch(void *health)
 {
     nj_health *h = health;
+    nj_trim trim = { 0 };
     pthread_mutex_lock(&h->lock);
     for (unsigned tick = 0; !h->ended; tick++) {
         pthread_mutex_unlock(&h->lock);
         sums s;
         nj_health_state now = look(h, &s);
+        nj_trim_look(&trim);
         notify_systemd(h, &now, &s, tick);
         nj_board_write(h->r, &now);
         pthread_mutex_lock(&h->lock);

@@ -17,16 +17,21 @@ enum {
 
 static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
 static int statm = -1;
+static pthread_once_t opened = PTHREAD_ONCE_INIT;
 static bool child;
 static int64_t before;
 static int64_t largest[NJ_GUARD_MODULES];
 
-/* Bytes that are no file's: models and catalogues that are read for the first time are no growth. */
-static int64_t own_bytes(void)
+static void open_statm(void)
+{
+    statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+}
+
+int64_t nj_own_bytes(void)
 {
     char text[128];
     long resident = 0, of_files = 0;
-    if (statm < 0) statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    pthread_once(&opened, open_statm);
     ssize_t n = statm < 0 ? -1 : pread(statm, text, sizeof text - 1, 0);
     if (n <= 0) return 0;
     text[n] = 0;
@@ -38,14 +43,14 @@ void nj_growth_begin(void)
 {
     if (child) return;
     pthread_mutex_lock(&one);
-    before = own_bytes();
+    before = nj_own_bytes();
 }
 
 void nj_growth_end(nj_worker *w, const nj_step *s)
 {
     if (child) return;
     uint32_t i = w->guarded ? w->guarded[s->instance] : NJ_NO_MODULE;
-    int64_t grown = own_bytes() - before;
+    int64_t grown = nj_own_bytes() - before;
     if (i < NJ_GUARD_MODULES && grown) nj_growth_note(&nj_guard_here->module[i], &largest[i], grown);
     pthread_mutex_unlock(&one);
 }

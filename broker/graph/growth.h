@@ -15,6 +15,10 @@ void nj_growth_end(nj_worker *worker, const nj_step *step);
 /* A child that tries rows has the lock as it was when it was forked: it measures nothing. */
 void nj_growth_child(void);
 
+/* Bytes in memory that are no file's: models and catalogues that are read for the first time are no growth.
+ * 0 where the system does not say. Any thread, of the process that asked first. */
+int64_t nj_own_bytes(void);
+
 /* --- by rules, without a process --- */
 
 /* The module's memory changed by so many bytes in one call. largest: of this worker so far; a module may
