@@ -190,7 +190,7 @@ int nj_text_row(nj_text_table *t, nj_error *err)
         }
         while (p) {
             if (t->n_cells == NJ_TEXT_COLUMNS)
-                return nj_fail(err, "%s:%llu: more than %d columns", t->table.path,
+                return nj_fail(err, "%s:%llu: a text table of more than %d columns", t->table.path,
                                (unsigned long long)t->line, NJ_TEXT_COLUMNS);
             p = one_cell(t, p, stop, &t->cell[t->n_cells++]);
         }

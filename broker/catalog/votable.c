@@ -119,7 +119,8 @@ static int add_field(votable *t, nj_error *err)
 {
     uint32_t n = t->table.n_columns;
     char datatype[32], arraysize[32];
-    if (n == MOST_FIELDS) return nj_fail(err, "%s: more than %d columns", t->table.path, MOST_FIELDS);
+    if (n == MOST_FIELDS)
+        return nj_fail(err, "%s: a VOTable of more than %d columns", t->table.path, MOST_FIELDS);
     nj_table_column *column = realloc(t->table.column, (n + 1) * sizeof *column);
     if (column) t->table.column = column;
     field *f = realloc(t->field, (n + 1) * sizeof *f);

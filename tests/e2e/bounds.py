@@ -2,7 +2,7 @@
 """The table of limits in broker/SECURITY.md against the code, the settings and the tests, and what happens
 when a limit is passed; archives and folders that were made to harm."""
 
-import glob, gzip, io, os, re, socket, subprocess, tarfile, zlib
+import glob, gzip, io, json, os, re, shutil, socket, subprocess, tarfile, zlib
 from tap import ROOT, Folder, done, nightjar, ok, report, rows
 
 # beyond MAX_ROWS
@@ -16,6 +16,7 @@ NJ_MODULE(wide) = { NJ_HEADER, .name = "wide", .version = "1.0", .summary = "wid
                                 { 0 } },
     .process = process };
 """
+VOTABLE = '<?xml version="1.0"?><VOTABLE><RESOURCE><TABLE>%s</TABLE></RESOURCE></VOTABLE>'
 N = 20  # alerts of the night
 DOCUMENT = os.path.join(ROOT, "broker", "SECURITY.md")
 
@@ -196,6 +197,36 @@ def names_and_clauses():
         ok(message in r.stderr and r.returncode == 1, f"settings: {message}", r.stderr[-500:])
 
 
+def files_of_other_kinds():
+    """JSON packets, tables, folders, stamps: what is read beside Avro."""
+    with open("keys.json", "w", encoding="ascii") as f:
+        json.dump({"diaObjectId": 1, **{f"k{k}": k for k in range(20001)}}, f)
+    refused("keys of JSON", "different keys", "keys.json", "-D", "decode.survey=lsst", dead=1)
+    deep = "/".join(["deep"] + ["d"] * 66)
+    os.makedirs(deep)
+    shutil.copy("one.avro", deep)
+    r = run("deep")
+    ok("folders are nested too deep" in r.stderr and r.returncode == 2, "folders in folders", r.stderr[-300:])
+    for name, text, message in (
+        (
+            "wide.csv",
+            ",".join(f"c{k}" for k in range(4097)) + "\n" + "1," * 4096 + "1\n",
+            "a text table of more than",
+        ),
+        ("row.csv", 'ra,dec,name\n1,2,"' + "x" * (65 << 20), "a row of more than 64 MiB"),
+        (
+            "wide.vot",
+            VOTABLE % "".join(f'<FIELD name="c{k}" datatype="int"/>' for k in range(4097)),
+            "a VOTable of more than",
+        ),
+    ):
+        with open(name, "w", encoding="ascii") as f:
+            f.write(text)
+        r = nightjar("catalog", "build", name, "-o", "t.njx")
+        ok(message in r.stderr and r.returncode == 2, f"{name}: {message}", (r.returncode, r.stderr[-500:]))
+        os.remove(name)
+
+
 def a_run():
     r = run("night.tar")
     want = [x["candid"] for x in rows("out.ndjson")]
@@ -298,6 +329,7 @@ with Folder():
     the_table()
     packets()
     names_and_clauses()
+    files_of_other_kinds()
     a_run()
     special_files()
     hostile_archive()
