@@ -179,7 +179,7 @@ soak: all
 	@tests/soak $(TESTS)
 fuzz:
 	@.ci/deps check
-	@tests/fuzz/run
+	@tests/fuzz/run $(FUZZ)
 picture:
 	@tests/picture
 compile_commands:

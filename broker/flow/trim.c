@@ -1,5 +1,5 @@
 /* trim.c - a run that was behind has held up to its budget of packets and Kafka's queue. glibc keeps what was
- * freed when something at the end of an arena is still in use: 134 of 143 MB in a measurement (perf/LOG.md). */
+ * freed when something at the end of an arena is still in use (134 of 143 MB: perf/LOG.md). */
 #include "trim.h"
 
 #include <malloc.h>

@@ -1,5 +1,6 @@
-/* decode.c - libFuzzer entry for decode. The first byte says what the rest is: 0 a whole packet, 1 a datum
- * of the schema below, 2 a stamp, 3 schema JSON, a zero byte, a datum. */
+/* decode.c - libFuzzer entry for decode. The first byte says what the rest is: 0 a whole packet, 1 a datum of
+ * the schema below, 2 a stamp, 3 schema JSON, a zero byte, a datum, 4 packets of JSON, 5 a datum behind an id
+ * of LSST's schemas, as a registry's messages have it. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include "broker/base/buffer.h"
 #include "broker/avro/decode.h"
 #include "broker/image/opener.h"
+#include "broker/schema/registry.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -113,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static nj_stream stream = { .name = "fuzz", .partition = -1 };
     if (!size) return 0;
     begin();
-    uint8_t what = data[0] & 3;
+    const uint8_t what = data[0] % 6;
     uint8_t *copy = malloc(size);
     memcpy(copy, data + 1, size - 1);
     nj_chunk *chunk = nj_chunk_new(&stream, copy, size - 1);
@@ -128,6 +130,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(chunk->key, copy, chunk->key_size);
         chunk->framing = NJ_FRAME_KEYED;
         if (end) memmove(copy, end + 1, chunk->size -= chunk->key_size + 1);
+    }
+    if (what == 4) chunk->framing = NJ_FRAME_JSON;
+    if (what == 5 && size > 5) {
+        const uint32_t id = nj_schema_newest_builtin() - copy[0] % 4;
+        const uint8_t head[5] = { 0, (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8),
+                                  (uint8_t)id };
+        memcpy(copy, head, sizeof head); /* in place of the first bytes */
+        chunk->framing = NJ_FRAME_CONFLUENT;
     }
     if (what == 2)
         open_stamp(copy, size - 1);
