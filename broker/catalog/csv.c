@@ -155,7 +155,7 @@ static int keep_comment(nj_text_table *t, const char *p, const char *stop)
     char *text = realloc(t->comment, had + n + 2);
     if (!text) return -1;
     t->comment = text;
-    memcpy(text + had, p, n);
+    for (size_t i = 0; i < n; i++) text[had + i] = p[i] ? p[i] : ' '; /* a NUL would end the text */
     memcpy(text + had + n, "\n", 2);
     return 0;
 }

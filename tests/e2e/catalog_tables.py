@@ -410,6 +410,11 @@ def letters_and_forms():
 
 
 def odd_texts():
+    for nul in ("#\0\0\0\n", "#a\0b\n", "#\0\n#\0 \0\n"):  # found by fuzzing, behind what is looked at first
+        nul = "\n" * 10000 + nul
+        reads("NULs in a comment", "n.csv", f"{nul}ra,dec,id\n120.5,-33.25,{BIG}\n", "id", BIG)
+        reads("NULs before names", "n.csv", f"{nul}#id ra dec\n{BIG} 120.5 -33.25\n", "id", BIG)
+    reads("a NUL in names", "n.csv", "\n" * 10000 + f"#id\0ra\0dec\n{BIG} 120.5 -33.25\n", "id", BIG)
     reads("a quote in a comment", "o.csv", f'# within 5" of\nra,dec,id\n120.5,-33.25,{BIG}\n', "id", BIG)
     reads("a quote within a cell", "o.tsv", 'ra\tdec\tid\n120.5\t-33.25\ta 5" b\n1\t1\tc\n', "id", 'a 5" b')
     reads("doubled quotes", "o.csv", 'ra,dec,id\n120.5,-33.25,"a ""b"", c\nd"\n', "id", 'a "b", c\nd')
