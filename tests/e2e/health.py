@@ -109,7 +109,8 @@ def an_output_that_waits():
     port = free_port()
     p = held(port, "-D", "run.stall_s=0.5")
     status, text = wait_for(port, "/ready", 503, p)
-    while status == 503 and "output" not in text and p.poll() is None:
+    until = time.time() + PATIENCE  # it starts, is ready for a moment, and waits for its reader
+    while not (status == 503 and "output" in text) and p.poll() is None and time.time() < until:
         time.sleep(0.05)
         status, text = get(port, "/ready") or (0, "")
     ok(status == 503 and "output does not answer" in text, "a reader that rests: not ready, and why", text)
