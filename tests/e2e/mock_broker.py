@@ -12,6 +12,8 @@ PRODUCER = 0
 class MockBroker:
     """with MockBroker() as server: ... server is HOST:PORT; topics appear when somebody writes to them."""
 
+    is_real = False
+
     def __init__(self, partitions=4):
         self.partitions = partitions
 

@@ -74,8 +74,13 @@ def regions(kafka):
 if __name__ == "__main__":
     with Folder(), Kafka() as broker:
         streams.lasair(broker)
+        streams.lasair_of_ztf(broker)
+        streams.pitt_google(broker)
+        streams.hopskotch(broker)
         streams.notices(broker)
         streams.babamul(broker)
         streams.transfer(broker)
+        streams.new_version(broker)
+        streams.roman(broker)
         regions(broker)
     done()
