@@ -222,7 +222,6 @@ static void standard_output_takes_rows(void **state)
     assert_int_equal(size_of(in_folder("stdout.meta.json")), -1);
 }
 
-/* Not a limit of the test, a line for people: what a row of 40 columns costs. */
 /* Reasons are quoted beforehand, words of other tables are not: each of both beside none, with an escape too,
  * over more rows than the buffer has room for at first. */
 static void words_and_reasons(void **state)
@@ -260,6 +259,7 @@ static void words_and_reasons(void **state)
     fclose(file);
 }
 
+/* Not a limit of the test, a line for people: what a row of 40 columns costs. */
 static void cost_of_forty_columns(void **state)
 {
     (void)state;
