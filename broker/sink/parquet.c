@@ -249,8 +249,12 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     if (rc < 0) return -1;
     s->fresh = rc;
     if (s->fresh) {
-        if ((s->file.size && nj_outfile_cut(&s->file, 0, err)) ||
-            nj_outfile_begin(&s->file, &s->args, 0, err) || nj_outfile_write(&s->file, "PAR1", 4, err))
+        /* what the journal counts stays: a file that is shorter, for a moment, could not be resumed */
+        const nj_mark *mark = s->args.mark;
+        const bool has_magic = mark && mark->kind == NJ_MARK_THERE && mark->bytes >= 4;
+        if ((s->file.size && nj_outfile_cut(&s->file, has_magic ? 4 : 0, err)) ||
+            nj_outfile_begin(&s->file, &s->args, 0, err) ||
+            (!has_magic && nj_outfile_write(&s->file, "PAR1", 4, err)))
             return -1;
         add_columns(s, field, n_fields);
     }
