@@ -6,11 +6,23 @@
 
 #include <cmocka.h>
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "broker/parquet/encode.h"
 #include "broker/batch/cell.h"
 #include "broker/parquet/parquet_values.h"
 #include "broker/parquet/writer.h"
 #include "sink_rows.h"
+
+static off_t shortest = -1; /* to which a file was cut; -1 = none was */
+
+/* In place of the C library's: a kill may come behind any cut. */
+int ftruncate(int fd, off_t length)
+{
+    if (shortest < 0 || length < shortest) shortest = length;
+    return (int)syscall(SYS_ftruncate, fd, length);
+}
 
 static nj_sink *open_with(const char *path, const nj_sink_args *more, const char *setting, const char *value)
 {
@@ -175,6 +187,41 @@ static void every_commit_can_be_gone_back_to(void **state)
     }
 }
 
+/* A run that had no rows yet: when it is continued, its file is at no moment shorter than its journal says,
+ * since such a file is refused. */
+static void without_rows_it_is_never_shorter_than_its_journal(void **state)
+{
+    (void)state;
+    char path[128];
+    strcpy(path, in_folder("none_yet.parquet"));
+    nj_sink_args args = { .mode = NJ_SINK_OVERWRITE, .run = "r", .configuration = "{}" };
+    nj_error err = { "" };
+    nj_sink *s = open_with(path, &args, NULL, NULL);
+    assert_int_equal(s->class->begin(s, field, FIELDS, metadata, &err), 0);
+    assert_int_equal(s->class->commit(s, &(nj_keep){ .commit = 1 }, &err), 0);
+    char command[512], cut[128];
+    strcpy(cut, in_folder("none_cut.parquet"));
+    snprintf(command, sizeof command, "cd %s; for e in '' .rows .journal; do cp %s$e %s$e; done", folder,
+             path, cut);
+    assert_int_equal(system(command), 0);
+    nj_mark mark;
+    assert_int_equal(nj_journal_look(cut, &mark, &err), 0);
+    assert_int_equal(mark.rows, 0);
+    assert_int_equal(mark.bytes, 4);
+    nj_sink_args back = args;
+    back.mark = &mark;
+    shortest = -1;
+    nj_sink *t = open_with(cut, &back, NULL, NULL);
+    if (t->class->begin(t, field, FIELDS, metadata, &err)) fail_msg("%s", err.text);
+    assert_int_equal(shortest, 4);
+    assert_int_equal(t->class->write(t, &rows4, &err), 0);
+    assert_int_equal(t->class->commit(t, &(nj_keep){ .complete = true }, &err), 0);
+    assert_int_equal(t->class->close(t, &err), 0);
+    nj_mark_free(&mark);
+    check_file(cut, 4);
+    assert_int_equal(s->class->close(s, &err), 0);
+}
+
 static void a_damaged_side_file_is_refused(void **state)
 {
     (void)state;
@@ -238,6 +285,7 @@ int main(void)
         cmocka_unit_test(no_rows_and_many_row_groups),
         cmocka_unit_test(appending_goes_on_behind_the_last_row_group),
         cmocka_unit_test(every_commit_can_be_gone_back_to),
+        cmocka_unit_test(without_rows_it_is_never_shorter_than_its_journal),
         cmocka_unit_test(a_damaged_side_file_is_refused),
         cmocka_unit_test(numbers_of_few_bits_come_back),
     };
