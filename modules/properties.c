@@ -9,9 +9,11 @@
  *   / sqrt(sum w (t - mean)^2), and chi^2 per degree of freedom (none with 2 points). A rate below 0
  *   brightens. A peak at an end gives one side only.
  * Notes: magnitudes, errors and the line are single precision, times double, as in the reference, whose
- *   thresholds are compared in single precision. Of neighbours equal in time and band the first is kept. A
- *   null distance or magnitude of a neighbour is beyond any radius and limit; a null star score is 0. So a
- *   neighbour with a null r magnitude counts as 3 mag redder than anything: the reference's rule, kept.
+ *   thresholds are compared in single precision; so are magnitudes of forced fluxes in counts (ZTF). They
+ *   are then rounded to 2e-6 mag, which a slope of almost no change shows. Of neighbours equal in time and
+ *   band the first is kept. A null distance or magnitude of a neighbour is beyond any radius and limit; a
+ *   null star score is 0. So a neighbour with a null r magnitude counts as 3 mag redder than anything: the
+ *   reference's rule, kept.
  * Reference: BOOM (Jegou du Laz et al. 2025, arXiv:2511.00164); written from its formulas. */
 #include <float.h>
 #include <stdbool.h>
@@ -30,6 +32,9 @@ enum {
     FP_MAG,
     FP_ERR,
     FP_BAND,
+    FP_FLUX,
+    FP_FLUX_ERR,
+    FP_ZP,
     SSO_DIST,
     SSO_V,
     SSO_ID,
@@ -100,13 +105,25 @@ static bool add(point *p, double jd, double mag, double err, int32_t band)
     return isfinite(jd) && isfinite(p->mag) && isfinite(p->err) && band >= 0 && band < BANDS;
 }
 
+/* Point i of the forced photometry: from its flux in single precision where the survey gives counts. */
+static bool add_forced(point *p, const nj_work *w, uint32_t row, uint32_t i)
+{
+    const double *jd = nj_f64_series(w, FP_JD, row), *mag = nj_f64_series(w, FP_MAG, row),
+                 *err = nj_f64_series(w, FP_ERR, row), *flux = nj_f64_series(w, FP_FLUX, row),
+                 *flux_err = nj_f64_series(w, FP_FLUX_ERR, row), *zp = nj_f64_series(w, FP_ZP, row);
+    const int32_t band = nj_i32_series(w, FP_BAND, row)[i];
+    if (!flux || !flux_err || !zp) return add(p, jd[i], mag[i], err[i], band);
+    const float size = fabsf((float)flux[i]), noise = (float)flux_err[i];
+    return add(p, jd[i], -2.5f * log10f(size) + (float)zp[i], 2.5f / logf(10) * (noise / size), band);
+}
+
 /* All points in order of time, without repetitions; NULL = no memory. */
 static point *take_points(const conf *c, const nj_work *w, uint32_t row, uint32_t *n_points)
 {
     const uint32_t n_lc = nj_points(w, LC_MAG, row), n_fp = nj_points(w, FP_MAG, row), most = n_lc + n_fp + 1;
     const double *jd = nj_f64_series(w, LC_JD, row), *mag = nj_f64_series(w, LC_MAG, row),
                  *err = nj_f64_series(w, LC_ERR, row), *fp_jd = nj_f64_series(w, FP_JD, row),
-                 *fp_mag = nj_f64_series(w, FP_MAG, row), *fp_err = nj_f64_series(w, FP_ERR, row);
+                 *fp_err = nj_f64_series(w, FP_ERR, row);
     const int32_t *band = nj_i32_series(w, LC_BAND, row), *fp_band = nj_i32_series(w, FP_BAND, row);
     const double now = nj_f64_of(w, JD, row), most_err = NJ_MAG_PER_RELATIVE_FLUX / c->forced_snr;
     point *p = w->scratch(w, 2 * most * sizeof *p), *sorted = p ? p + most : NULL;
@@ -117,8 +134,7 @@ static point *take_points(const conf *c, const nj_work *w, uint32_t row, uint32_
     for (uint32_t i = 0; i < n_lc; i++)
         if (!(jd[i] > now)) n += add(&p[n], jd[i], mag[i], err[i], band[i]);
     for (uint32_t i = 0; i < n_fp && fp_jd && fp_err && fp_band; i++)
-        if (fp_err[i] < most_err && fp_jd[i] <= now)
-            n += add(&p[n], fp_jd[i], fp_mag[i], fp_err[i], fp_band[i]);
+        if (fp_err[i] < most_err && fp_jd[i] <= now) n += add_forced(&p[n], w, row, i);
     for (uint32_t i = 0; i < n; i++) key[i] = p[i].jd;
     nj_order_f64(key, n, order);
     for (uint32_t k = 0; k < n; k++) {
@@ -154,12 +170,11 @@ static void side(const nj_work *w, uint32_t row, uint32_t give, const point *p, 
     if (!(sxx >= least_sxx) || !isfinite(sxx) || !isfinite(sxy / sxx)) return;
     const float rate = sxy / sxx, intercept = my - rate * mx;
     for (uint32_t i = 0; i < n; i++) {
-        const float wt = 1 / (p[i].err * p[i].err), x = (float)(p[i].jd - p[0].jd),
-                    r = p[i].mag - (rate * x + intercept);
-        chi2 += wt * r * r;
+        const float x = (float)(p[i].jd - p[0].jd), r = (p[i].mag - (rate * x + intercept)) / p[i].err;
+        chi2 += r * r;
     }
     ((float *)w->out[give + RATE])[row] = rate;
-    ((float *)w->out[give + RATE_ERROR])[row] = 1 / sqrtf(sxx);
+    ((float *)w->out[give + RATE_ERROR])[row] = sqrtf(1 / sxx);
     if (n > 2) ((float *)w->out[give + RED_CHI2])[row] = chi2 / (float)(n - 2);
     nj_put_i32(w, give + NB_DATA, row, (int32_t)n);
     ((float *)w->out[give + DT])[row] = (float)(p[n - 1].jd - p[0].jd);
@@ -333,6 +348,9 @@ NJ_MODULE(properties) = {
                                 { "fp.mag", NJ_F64, NJ_SERIES, "mag", NJ_NEED_OPTIONAL },
                                 { "fp.mag_err", NJ_F64, NJ_SERIES, "mag", NJ_NEED_OPTIONAL },
                                 { "fp.band", NJ_I32, NJ_SERIES, "1", NJ_NEED_OPTIONAL },
+                                { "fp.flux", NJ_F64, NJ_SERIES, "DN", NJ_NEED_OPTIONAL },
+                                { "fp.flux_err", NJ_F64, NJ_SERIES, "DN", NJ_NEED_OPTIONAL },
+                                { "fp.zp", NJ_F64, NJ_SERIES, "mag", NJ_NEED_OPTIONAL },
                                 OPTIONAL("sso_dist", "arcsec"),
                                 OPTIONAL("sso_v", "mag"),
                                 { "sso_id", NJ_I64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
