@@ -484,7 +484,7 @@ NJ_MODULE(early_tde) = {
               "reddening E(B-V) where the packet has none (mwebv)" },
             { "min_points", NJ_I64, "5", offsetof(conf, min_points), 1, 1000, "1", "fewest detections" },
             { "starts", NJ_I64, "7", offsetof(conf, starts), 1, NJ_RAINBOW_STARTS, "1",
-              "most starts of the fit; it ends when two agree on the lowest" },
+              "most starts; it ends when 2 (3 above the noise) agree" },
             { "all", NJ_I64, "0", offsetof(conf, all), 0, 1, "1",
               "1: fit also what fails the cuts before the fit" },
             { 0 } },

@@ -286,7 +286,7 @@ NJ_MODULE(rainbow) = {
                                   { "least_flux", NJ_F64, "-10", offsetof(conf, least_flux), -1e15, 1e15,
                                     "nJy", "n_rising looks at points above it" },
                                   { "starts", NJ_I64, "7", offsetof(conf, starts), 1, NJ_RAINBOW_STARTS, "1",
-                                    "most starts of the fit; it ends when two agree on the lowest" },
+                                    "most starts; it ends when 2 (3 above the noise) agree" },
                                   { 0 } },
     .conf_size = sizeof(conf),
     .open = open_model,

@@ -102,8 +102,8 @@ static const pair forests[] = { { "n2.p_1", "prob_ndet2", 0, 1e-6 },
 
 /* --- the logarithm with which the magnitudes of forced fluxes were made for BOOM's code --- */
 
-/* They came from numpy's float32 log10, which lies one unit in the last place above the nearest number for 59 of
- * the 128 fluxes. With it every value must be equal to single precision. */
+/* They came from numpy's float32 log10, which lies one unit in the last place above the nearest number for 59
+ * of the 128 fluxes. With it every value must be equal to single precision. */
 static bool as_numpy;
 static const float numpy_rounds_up[] = {
     138.203003f, 147.406754f, 181.450882f, 234.939758f, 258.405243f, 260.475555f, 266.917419f, 282.644684f,

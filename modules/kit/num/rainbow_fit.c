@@ -17,7 +17,7 @@
 #include "nightjar/astro.h"
 #include "rainbow.h"
 
-enum { MOST_EVALUATIONS = 400, ENOUGH = 2 }; /* of one start; starts that lead to the lowest objective */
+enum { MOST_EVALUATIONS = 400 }; /* of one start */
 static const double barrier = 1e-4, first_damping = 1e-3, most_damping = 1e12, most_log_step = 2,
                     least_gain = 1e-8;
 
@@ -222,7 +222,7 @@ static double step(const fitter *f, const point *x, const double *scale, double 
 /* Lowers d->at by at most so many evaluations more. */
 static void descend(fitter *f, descent *d, uint32_t evaluations)
 {
-    point trial;
+    point trial = { 0 };
     const uint32_t end = f->n_evaluations + evaluations;
     while (!d->ended && f->n_evaluations < end) {
         if (d->fresh)
@@ -296,7 +296,7 @@ static double unit_of(const nj_rainbow_problem *p, uint32_t k)
 
 static void give_errors(fitter *f, const point *best, nj_rainbow_fit *fit)
 {
-    double inverse[MOST][MOST], second[MOST][MOST], m[MOST][MOST];
+    double inverse[MOST][MOST] = { 0 }, second[MOST][MOST] = { 0 }, m[MOST][MOST] = { 0 };
     point x = *best;
     for (uint32_t a = 0; a < f->n; a++) f->is_log[a] = false;
     if (!evaluate(f, &x)) return;
@@ -313,6 +313,14 @@ static void give_errors(fitter *f, const point *best, nj_rainbow_fit *fit)
 }
 
 /* --- the fit --- */
+
+/* How many starts must end at the lowest objective: where it is as low as noise leaves it, a lower one would
+ * mean little; above, two starts can lie in the same wrong valley. */
+static uint32_t enough(const fitter *f, double objective)
+{
+    const double noise = 0.5 * ((double)f->p->n - f->n);
+    return objective <= noise ? 2 : 3;
+}
 
 static double chi2_of(nj_rainbow_problem *p, const double *parameter)
 {
@@ -361,7 +369,7 @@ void nj_rainbow_fit_points(const nj_rainbow *model, const nj_rainbow_points *poi
     if (!nj_rainbow_scale(model, points, work, &p)) return;
     choose_parameters(&f, &p);
     if (points->n < f.n) return;
-    for (uint32_t k = 0; k < n_starts && k < NJ_RAINBOW_STARTS && agree < ENOUGH; k++) {
+    for (uint32_t k = 0; k < n_starts && k < NJ_RAINBOW_STARTS && agree < enough(&f, best.objective); k++) {
         nj_rainbow_start(&p, k, start);
         begin(&f, &d, start);
         descend(&f, &d, MOST_EVALUATIONS);
