@@ -20,6 +20,8 @@ void nj_decoder_free(nj_decoder *decoder);
 void nj_decoder_waits(nj_decoder *decoder, bool (*stopped)(void *opaque), void *opaque);
 /* The end of a run: what JSON packets lacked, and had that the first ones had not, is reported. */
 void nj_decoder_end(const nj_decoder *decoder);
+/* Schemas of a registry are not added to its cache on disk. Before there are threads. */
+void nj_decoder_keeps_nothing(nj_decoder *decoder);
 bool nj_decoder_waiting(const nj_decoder *decoder); /* alerts wait for a registry now; any thread */
 /* Is the path a canonical name of any survey map? */
 bool nj_decoder_defines(const nj_decoder *decoder, const char *path);

@@ -271,6 +271,11 @@ void nj_decoder_waits(nj_decoder *d, bool (*stopped)(void *opaque), void *opaque
     nj_registry_waits(d->registry, stopped, opaque);
 }
 
+void nj_decoder_keeps_nothing(nj_decoder *d)
+{
+    nj_registry_keeps_nothing(d->registry);
+}
+
 bool nj_decoder_waiting(const nj_decoder *d)
 {
     return nj_registry_waiting(d->registry);

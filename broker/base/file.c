@@ -2,6 +2,7 @@
 #include "file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "nightjar/beside.h"
 
 /* Reads on from the stream; the buffer has room for one byte more than `most`. */
 static char *read_stream(FILE *f, size_t guess, size_t most, size_t *size)
@@ -56,6 +59,25 @@ int nj_file_write(const char *path, const void *bytes, size_t n)
     if (fclose(f)) return -1;
     errno = saved;
     return bad ? -1 : 0;
+}
+
+int nj_file_replace(const char *path, const void *bytes, size_t n)
+{
+    char part[PATH_MAX];
+    int fd = nj_beside_open(AT_FDCWD, path, 0666, part, sizeof part);
+    if (fd < 0) return -1;
+    FILE *f = fdopen(fd, "wb");
+    bool good = f && (!n || fwrite(bytes, 1, n, f) == n);
+    int why = errno;
+    if (f ? fclose(f) : close(fd)) {
+        if (good) why = errno;
+        good = false;
+    }
+    if (good && rename(part, path) == 0) return 0;
+    if (good) why = errno;
+    unlink(part);
+    errno = why;
+    return -1;
 }
 
 int nj_folder_make(const char *folder, unsigned mode)

@@ -10,6 +10,9 @@
 char *nj_file_read(const char *path, size_t most, size_t *size);
 /* Writes a whole file. 0, or -1 with errno. */
 int nj_file_write(const char *path, const void *bytes, size_t n);
+/* As above, but who reads the path sees the old file or the whole new one, also when several processes write
+ * it at once. */
+int nj_file_replace(const char *path, const void *bytes, size_t n);
 /* A folder and those above it, which get `mode` where they are not there. 0, or -1 with errno: the one that
  * cannot be made or entered, ENAMETOOLONG, ENOTDIR when a file has the name. */
 int nj_folder_make(const char *folder, unsigned mode);

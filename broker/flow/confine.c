@@ -156,7 +156,12 @@ void nj_flow_confine_calls(run *r)
     char why[200];
     if (!r->confined) return;
     bool sockets = needs_sockets(r);
-    if (sockets) nj_debug(NJ_DEBUG_FLOW, "sandbox: sockets stay allowed for the schema registry");
+    if (sockets) {
+        nj_debug(NJ_DEBUG_FLOW, "sandbox: sockets stay allowed for the schema registry");
+        /* the threads that decode write no files */
+        nj_log(NJ_LOG_INFO, "[guard] sandbox: no schema is added to the cache of the registry");
+        nj_decoder_keeps_nothing(r->engine.decoder);
+    }
     r->sandbox = nj_sandbox_enter(sockets, &r->engine.instances, why, sizeof why);
     if (!r->sandbox) nj_log(NJ_LOG_WARN, "[guard] sandbox: calls of modules are not guarded: %s", why);
 }

@@ -3,6 +3,7 @@
 #include "registry.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -82,6 +83,7 @@ struct nj_registry {
     bool (*stopped)(void *opaque); /* NULL: this is no run */
     void *opaque;
     bool waiting; /* atomic */
+    bool full;    /* atomic: no more goes into the cache */
 };
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -186,18 +188,21 @@ static char *read_cache(const nj_registry *r, const char *name, size_t *size)
     return text;
 }
 
-/* Best effort: written beside and renamed, so that no reader sees half of it. */
+/* What cannot be kept is fetched again by the next run. */
 void nj_registry_keep(nj_registry *r, const char *name, const char *text, size_t size)
 {
-    char path[4200], part[4300];
-    if (!*r->cache) return;
-    nj_folder_make(r->cache, 0777);
+    char path[4200];
+    if (!*r->cache || __atomic_load_n(&r->full, __ATOMIC_RELAXED)) return;
     snprintf(path, sizeof path, "%s/%s.json", r->cache, name);
-    snprintf(part, sizeof part, "%s.%d", path, (int)getpid());
-    FILE *f = fopen(part, "wb");
-    if (!f) return;
-    bool good = fwrite(text, 1, size, f) == size;
-    if (fclose(f) || !good || rename(part, path)) unlink(part);
+    if (!nj_folder_make(r->cache, 0777) && !nj_file_replace(path, text, size)) return;
+    nj_log(NJ_LOG_WARN, "%s: schemas of the registry are not kept for later runs: %s", r->cache,
+           strerror(errno));
+    __atomic_store_n(&r->full, true, __ATOMIC_RELAXED);
+}
+
+void nj_registry_keeps_nothing(nj_registry *r)
+{
+    __atomic_store_n(&r->full, true, __ATOMIC_RELAXED);
 }
 
 /* ---- the registry ---------------------------------------------------------------------------- */

@@ -33,9 +33,11 @@ bool nj_registry_waiting(const nj_registry *registry);
 /* [registry] builtin */
 bool nj_registry_allows_builtin(const nj_registry *registry);
 
-/* Keeps a fetched schema on disk for the next run (best effort):
- * call it when the text has proved to be a schema. */
+/* Keeps a fetched schema on disk for the next run: call it when the text has proved to be a schema. A cache
+ * that takes no files is reported once. */
 void nj_registry_keep(nj_registry *registry, const char *name, const char *text, size_t size);
+/* The sandbox: what asks may write no files. Before there are threads. */
+void nj_registry_keeps_nothing(nj_registry *registry);
 
 /* One schema document from the files of a folder that refer to each other by name, id = 100 major + minor:
  * FOLDER[/lsst]/MAJOR/MINOR with all its .avsc, or FOLDER/NAME.avsc or .json. NULL with the reason. */

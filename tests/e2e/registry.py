@@ -157,6 +157,21 @@ def good(schemas, want):
         url = s.url
     r, got, l = run("two", "--registry", url, "-D", "registry.wait_s=0")
     ok(got == want and l["closed"], "and needs no registry for them at all", r.stderr)
+    with open("a_file", "w", encoding="ascii"), Stub(schemas) as s:
+        r, got, l = run("two", "--registry", s.url, "-D", "registry.cache=a_file/below")
+        said = r.stderr.count("schemas of the registry are not kept for later runs: Not a directory")
+        ok(got == want and said == 1, "a cache that takes no files: the rows, and it says so once", r.stderr)
+        cache = ["--registry", s.url, "-D", "registry.cache=kept"]
+        r, got, l = run("two", *cache, "-D", "guard.sandbox=1")
+        ok(got == want and not os.path.exists("kept"), "in a sandbox nothing is added to it", r.stderr)
+        ok("no schema is added to the cache of the registry" in r.stderr, "and the log says so", r.stderr)
+        ok("refused" not in r.stderr, "no module is blamed for what the host would write", r.stderr)
+        run("two", *cache)
+        n = len(s.requests)
+        r, got, l = run("two", *cache, "-D", "guard.sandbox=1")
+        ok(got == want and len(s.requests) == n, "what is there is read in a sandbox as well", r.stderr)
+        ok(len(glob.glob("kept/*/*.json")) == 2, "schemas of two ids are there", glob.glob("kept/*/*"))
+        ok(not glob.glob("kept/*/*.tmp"), "and nothing half written")
     with Stub(schemas) as s:
         r, got, l = run("embedded://two", *at(s.url))
         ok(got == want and l["closed"] and len(s.requests) == 2, "the same as a Kafka stream", r.stderr)

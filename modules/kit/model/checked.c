@@ -24,6 +24,7 @@
 #include <sys/auxv.h>
 #endif
 
+#include "nightjar/beside.h"
 #include "nightjar/num.h"
 
 static char folder[4096];
@@ -185,10 +186,9 @@ const char *nj_checked_keep(const nj_checked *c, double difference)
     int at = open_folder();
     if (at < 0)
         return errno == EPERM ? "the folder is another user's, or others may write to it" : strerror(errno);
-    char part[96], text[160];
-    snprintf(part, sizeof part, "%s.%d", c->key, (int)getpid());
+    char part[128], text[160];
     int n = snprintf(text, sizeof text, "%s %.17g ok", c->key, difference);
-    int fd = openat(at, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = nj_beside_open(at, c->key, 0600, part, sizeof part);
     const char *why = NULL;
     if (fd < 0 || write(fd, text, (size_t)n) != n) why = strerror(errno);
     if (fd >= 0 && close(fd) && !why) why = strerror(errno);

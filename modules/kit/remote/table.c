@@ -3,11 +3,14 @@
 #include "remote.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "nightjar/beside.h"
 
 enum { PROBES = 16 };
 
@@ -139,15 +142,18 @@ int nj_remote_open_disk(nj_remote *r)
     if (!*r->c.cache) return NJ_OK;
     read_disk(r);
     char temp[4096];
-    snprintf(temp, sizeof temp, "%s.%d.tmp", r->c.cache, (int)getpid());
-    FILE *f = fopen(temp, "w");
+    int fd = nj_beside_open(AT_FDCWD, r->c.cache, 0666, temp, sizeof temp);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     for (uint32_t i = 0; f && i <= r->mask; i++)
         if (nj_entry_is_answer(&r->table[i])) nj_entry_write(f, &r->table[i]);
     if (!f || fflush(f) || rename(temp, r->c.cache)) {
         r->host->log(r->host->opaque, 0, "xmatch_remote: %s: cannot be written: %s", r->c.cache,
                      strerror(errno));
-        if (f) fclose(f);
-        unlink(temp);
+        if (f)
+            fclose(f);
+        else if (fd >= 0)
+            close(fd);
+        if (fd >= 0) unlink(temp);
         return NJ_ECONF;
     }
     r->disk = f;

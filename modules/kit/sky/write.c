@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "nightjar/beside.h"
+
 int njx_refuse(char *why, size_t why_size, const char *format, ...)
 {
     if (why_size) {
@@ -28,7 +30,7 @@ njx_writer *njx_create(const njx_options *o, char *why, size_t why_size)
         return NULL;
     }
     njx_writer *w = calloc(1, sizeof *w);
-    if (!w || !(w->path = strdup(o->path)) || asprintf(&w->temp, "%s.%d.tmp", o->path, (int)getpid()) < 0) {
+    if (!w || !(w->path = strdup(o->path)) || !(w->temp = malloc(strlen(o->path) + 32))) {
         njx_refuse(why, why_size, "%s: no memory", o->path);
         if (w) free(w->path);
         free(w);
@@ -49,9 +51,9 @@ njx_writer *njx_create(const njx_options *o, char *why, size_t why_size)
     w->stride = w->values_at + 8 * (size_t)o->n_columns;
     for (int g = 0; g < NJX_GRIDS; g++)
         for (int b = 0; b < NJX_BUCKETS; b++) w->bucket[g][b].fd = -1;
-    w->fd = open(w->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    w->fd = nj_beside_open(AT_FDCWD, w->path, 0666, w->temp, strlen(o->path) + 32);
     if (w->fd < 0) {
-        njx_refuse(why, why_size, "%s: cannot be written: %s", w->temp, strerror(errno));
+        njx_refuse(why, why_size, "%s: cannot be written: %s", w->path, strerror(errno));
         njx_abandon(w);
         return NULL;
     }
@@ -169,8 +171,10 @@ void njx_abandon(njx_writer *w)
             if (w->bucket[g][k].fd >= 0) close(w->bucket[g][k].fd);
         }
     for (uint32_t c = 0; c < w->o.n_columns; c++) njx_dictionary_free(&w->dictionary[c]);
-    if (w->fd >= 0) close(w->fd);
-    if (w->temp) unlink(w->temp);
+    if (w->fd >= 0) {
+        unlink(w->temp);
+        close(w->fd);
+    }
     free(w->temp);
     free(w->path);
     free(w);
