@@ -31,9 +31,10 @@
 enum {
     FS_EXECUTE = 1 << 0,
     FS_WRITE = 1 << 1,
-    FS_CHANGES = 0x1ff0,  /* remove, make */
-    FS_REFER = 1 << 13,   /* from version 2 */
-    FS_TRUNCATE = 1 << 14 /* 3 */
+    FS_CHANGES = 0x1ff0,   /* remove, make */
+    FS_REFER = 1 << 13,    /* from version 2 */
+    FS_TRUNCATE = 1 << 14, /* 3 */
+    SCOPE_SIGNAL = 1 << 1  /* 6 */
 };
 
 static bool allow(int rules, const char *path, uint64_t rights)
@@ -58,8 +59,10 @@ bool nj_sandbox_files(const char *const *path, uint32_t n, const char *const *pr
     if (version < 1) return snprintf(why, size, "the kernel has no landlock (%s)", strerror(errno)), false;
     uint64_t rights =
         FS_WRITE | FS_CHANGES | (version >= 2 ? FS_REFER : 0) | (version >= 3 ? FS_TRUNCATE : 0);
-    uint64_t handled = rights | FS_EXECUTE; /* the first member; the others are of later versions */
-    int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0);
+    /* files; networks; what stays within: signals, from version 6 */
+    const uint64_t handled[3] = { rights | FS_EXECUTE, 0, SCOPE_SIGNAL };
+    int rules = (int)syscall(SYS_landlock_create_ruleset, handled,
+                             version >= 6 ? sizeof handled : sizeof *handled, 0);
     bool ok = rules >= 0;
     for (uint32_t i = 0; ok && i < n; i++) ok = allow(rules, path[i], rights);
     for (uint32_t i = 0; ok && i < n_programs; i++) ok = allow(rules, program[i], FS_EXECUTE);
@@ -72,9 +75,20 @@ bool nj_sandbox_files(const char *const *path, uint32_t n, const char *const *pr
 
 /* ---- calls, by seccomp: threads that run modules ------------------------------------------------ */
 
-enum { KINDS = 64, MOST_CODE = 256 };
+enum { KINDS = 64, MOST_CODE = 512 };
 
-typedef enum { ALWAYS, OPEN_FLAGS_1, OPEN_FLAGS_2, NEW_PROCESS, SOCKETS } condition;
+/* Of OTHERS and OTHERS_NOT_0 the first argument is a process: not this one (nor 0, which means it there). */
+typedef enum {
+    ALWAYS,
+    OPEN_FLAGS_1,
+    OPEN_FLAGS_2,
+    NEW_PROCESS,
+    NAMESPACES,
+    SOCKETS,
+    OTHERS,
+    OTHERS_NOT_0,
+    TERMINAL
+} condition;
 
 /* The calls that are refused; numbers that a machine lacks are left out. */
 static const struct act {
@@ -96,6 +110,9 @@ static const struct act {
     { SYS_chown, ALWAYS, "changes rights" },
     { SYS_lchown, ALWAYS, "changes rights" },
     { SYS_vfork, ALWAYS, "starts a program" },
+    { SYS_utime, ALWAYS, "changes the times of a file" },
+    { SYS_utimes, ALWAYS, "changes the times of a file" },
+    { SYS_futimesat, ALWAYS, "changes the times of a file" },
 #endif
     { SYS_openat, OPEN_FLAGS_2, "opens a file for writing" },
 #ifdef SYS_renameat
@@ -110,12 +127,74 @@ static const struct act {
     { SYS_truncate, ALWAYS, "cuts a file" },
     { SYS_fchmodat, ALWAYS, "changes rights" },
     { SYS_fchownat, ALWAYS, "changes rights" },
+    { SYS_fchmod, ALWAYS, "changes rights" }, /* a file that is open for reading is enough */
+    { SYS_fchown, ALWAYS, "changes rights" },
+    { 452 /* fchmodat2 */, ALWAYS, "changes rights" },
+    { SYS_setxattr, ALWAYS, "changes attributes" },
+    { SYS_lsetxattr, ALWAYS, "changes attributes" },
+    { SYS_fsetxattr, ALWAYS, "changes attributes" },
+    { 463 /* setxattrat */, ALWAYS, "changes attributes" },
+    { SYS_removexattr, ALWAYS, "changes attributes" },
+    { SYS_lremovexattr, ALWAYS, "changes attributes" },
+    { SYS_fremovexattr, ALWAYS, "changes attributes" },
+    { 466 /* removexattrat */, ALWAYS, "changes attributes" },
+    { 469 /* file_setattr */, ALWAYS, "changes attributes" },
+    { SYS_utimensat, ALWAYS, "changes the times of a file" },
     { SYS_execve, ALWAYS, "starts a program" },
     { SYS_execveat, ALWAYS, "starts a program" },
     { SYS_clone, NEW_PROCESS, "starts a program" },
     { SYS_ptrace, ALWAYS, "looks into a process" },
+    { SYS_process_vm_readv, ALWAYS, "looks into a process" },
+    { SYS_kcmp, ALWAYS, "looks into a process" },
+    { 438 /* pidfd_getfd */, ALWAYS, "looks into a process" },
     { SYS_process_vm_writev, ALWAYS, "writes into a process" },
+    { 440 /* process_madvise */, ALWAYS, "writes into a process" },
+    { SYS_kill, OTHERS, "signals another process" },
+    { SYS_tgkill, OTHERS, "signals another process" },
+    { SYS_rt_sigqueueinfo, OTHERS, "signals another process" },
+    { SYS_rt_tgsigqueueinfo, OTHERS, "signals another process" },
+    { SYS_tkill, ALWAYS, "signals another process" },
+    { 424 /* pidfd_send_signal */, ALWAYS, "signals another process" },
+    { SYS_prlimit64, OTHERS_NOT_0, "limits another process" },
+    { SYS_ioctl, TERMINAL, "types into a terminal" },
     { SYS_mount, ALWAYS, "mounts" },
+    { SYS_umount2, ALWAYS, "mounts" },
+    { SYS_pivot_root, ALWAYS, "mounts" },
+    { SYS_chroot, ALWAYS, "mounts" },
+    { 428 /* open_tree */, ALWAYS, "mounts" },
+    { 429 /* move_mount */, ALWAYS, "mounts" },
+    { 430 /* fsopen */, ALWAYS, "mounts" },
+    { 432 /* fsmount */, ALWAYS, "mounts" },
+    { 442 /* mount_setattr */, ALWAYS, "mounts" },
+    { SYS_setns, ALWAYS, "enters a namespace" },
+    { SYS_unshare, NAMESPACES, "enters a namespace" },
+    { SYS_bpf, ALWAYS, "changes the kernel" },
+    { SYS_init_module, ALWAYS, "changes the kernel" },
+    { SYS_finit_module, ALWAYS, "changes the kernel" },
+    { SYS_delete_module, ALWAYS, "changes the kernel" },
+    { SYS_kexec_load, ALWAYS, "changes the kernel" },
+    { SYS_reboot, ALWAYS, "changes the kernel" },
+    { SYS_swapon, ALWAYS, "changes the kernel" },
+    { SYS_swapoff, ALWAYS, "changes the kernel" },
+    { SYS_acct, ALWAYS, "changes the kernel" },
+    { SYS_sethostname, ALWAYS, "changes the kernel" },
+    { SYS_setdomainname, ALWAYS, "changes the kernel" },
+    { SYS_settimeofday, ALWAYS, "changes the clock" },
+    { SYS_clock_settime, ALWAYS, "changes the clock" },
+    { SYS_clock_adjtime, ALWAYS, "changes the clock" },
+    { SYS_adjtimex, ALWAYS, "changes the clock" },
+    { SYS_shmget, ALWAYS, "shares memory or messages" },
+    { SYS_shmat, ALWAYS, "shares memory or messages" },
+    { SYS_shmctl, ALWAYS, "shares memory or messages" },
+    { SYS_msgget, ALWAYS, "shares memory or messages" },
+    { SYS_msgctl, ALWAYS, "shares memory or messages" },
+    { SYS_semget, ALWAYS, "shares memory or messages" },
+    { SYS_semctl, ALWAYS, "shares memory or messages" },
+    { SYS_mq_open, ALWAYS, "shares memory or messages" },
+    { SYS_mq_unlink, ALWAYS, "shares memory or messages" },
+    { SYS_add_key, ALWAYS, "uses keys of the kernel" },
+    { SYS_request_key, ALWAYS, "uses keys of the kernel" },
+    { SYS_keyctl, ALWAYS, "uses keys of the kernel" },
     { SYS_socket, SOCKETS, "opens a socket" },
     { SYS_connect, SOCKETS, "connects a socket" },
     { SYS_bind, SOCKETS, "binds a socket" },
@@ -165,15 +244,35 @@ static size_t argument(int i)
 static void put_act(code *c, const struct act *a, uint32_t refuse)
 {
     static const uint32_t writes = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
-    int flags = a->when == OPEN_FLAGS_1 ? 1 : a->when == OPEN_FLAGS_2 ? 2 : a->when == NEW_PROCESS ? 0 : -1;
-    if (flags < 0) {
+    static const uint32_t spaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+                                   CLONE_NEWUTS | CLONE_NEWCGROUP;
+    /* What the argument is looked at for: a bit of these, or whether it is one of these two. */
+    const struct {
+        int argument;
+        uint32_t bits, value[2];
+        bool other; /* than these */
+    } looks[] = {
+        [OPEN_FLAGS_1] = { .argument = 1, .bits = writes },
+        [OPEN_FLAGS_2] = { .argument = 2, .bits = writes },
+        [NEW_PROCESS] = { .bits = (uint32_t)CLONE_VFORK },
+        [NAMESPACES] = { .bits = spaces },
+        [OTHERS] = { .value = { (uint32_t)getpid(), (uint32_t)getpid() }, .other = true },
+        [OTHERS_NOT_0] = { .value = { (uint32_t)getpid(), 0 }, .other = true },
+        [TERMINAL] = { .argument = 1, .value = { TIOCSTI, TIOCLINUX } },
+    }, *look = &looks[a->when == SOCKETS ? ALWAYS : a->when];
+    if (a->when == ALWAYS || a->when == SOCKETS) {
         put(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (uint32_t)a->number);
         put_end(c, refuse);
         return;
     }
-    put(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 4, (uint32_t)a->number);
-    put_load(c, argument(flags));
-    put(c, BPF_JMP | BPF_JSET | BPF_K, 0, 1, a->when == NEW_PROCESS ? (uint32_t)CLONE_VFORK : writes);
+    put(c, BPF_JMP | BPF_JEQ | BPF_K, 0, look->bits ? 4 : 5, (uint32_t)a->number);
+    put_load(c, argument(look->argument));
+    if (look->bits) {
+        put(c, BPF_JMP | BPF_JSET | BPF_K, 0, 1, look->bits);
+    } else {
+        put(c, BPF_JMP | BPF_JEQ | BPF_K, look->other ? 2 : 1, 0, look->value[0]);
+        put(c, BPF_JMP | BPF_JEQ | BPF_K, look->other, !look->other, look->value[1]);
+    }
     put_end(c, refuse);
     put_end(c, SECCOMP_RET_ALLOW);
 }
@@ -243,7 +342,9 @@ static void note(nj_sandbox *s, int thread, long number)
         if (acts[i].number == number) words = acts[i].words;
     pthread_mutex_lock(&s->lock);
     uint32_t k = 0;
-    while (k < s->n && (strcmp(s->kind[k].module, module) != 0 || strcmp(s->kind[k].act, words) != 0)) k++;
+    while (k < s->n && (strcmp(s->kind[k].module, module) != 0 ||
+                        strncmp(s->kind[k].act, words, sizeof s->kind->act - 1) != 0))
+        k++;
     if (k == s->n && s->n < KINDS) {
         nj_refused *r = &s->kind[s->n++];
         *r = (nj_refused){ .n = 0 };
@@ -254,6 +355,32 @@ static void note(nj_sandbox *s, int thread, long number)
     pthread_mutex_unlock(&s->lock);
     if (first)
         nj_log(NJ_LOG_WARN, "module %s %s: refused, and not shown again ([guard] sandbox)", module, words);
+}
+
+/* Is the process a child of this one, or a child's? A module in Python ends its worker that hangs. */
+static bool is_descendant(uint32_t pid)
+{
+    for (int i = 0; i < 100 && pid > 1; i++) {
+        char path[40], text[400];
+        snprintf(path, sizeof path, "/proc/%u/stat", pid);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        if (fd >= 0) close(fd);
+        if (n <= 0) return false;
+        text[n] = 0;
+        const char *name = strrchr(text, ')'); /* the name of the program may have any characters */
+        if (!name || sscanf(name, ") %*c %u", &pid) != 1) return false;
+        if (pid == (uint32_t)getpid()) return true;
+    }
+    return false;
+}
+
+/* A signal to a process of its own; the numbers are in registers, so nobody changes them behind our back. */
+static bool is_allowed(const struct seccomp_data *d)
+{
+    const bool one = d->nr == SYS_kill || d->nr == SYS_tgkill || d->nr == SYS_rt_sigqueueinfo ||
+                     d->nr == SYS_rt_tgsigqueueinfo;
+    return one && (int32_t)d->args[0] > 1 && is_descendant((uint32_t)d->args[0]);
 }
 
 static void *watch(void *sandbox_)
@@ -270,8 +397,11 @@ static void *watch(void *sandbox_)
         if (!(on[0].revents & POLLIN)) continue;
         memset(&in, 0, sizeof in);
         if (ioctl(s->notices, SECCOMP_IOCTL_NOTIF_RECV, &in.ask)) continue; /* who asked is gone */
-        note(s, (int)in.ask.pid, in.ask.data.nr);
         struct seccomp_notif_resp answer = { .id = in.ask.id, .error = -EPERM };
+        if (is_allowed(&in.ask.data))
+            answer.error = 0, answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        else
+            note(s, (int)in.ask.pid, in.ask.data.nr);
         if (ioctl(s->notices, SECCOMP_IOCTL_NOTIF_SEND, &answer)) continue;
     }
     return NULL;
