@@ -1,5 +1,5 @@
-/* beside.c - files that are written beside others: no two processes get one name, whatever their ids, and what
- * killed ones left goes away. */
+/* beside.c - files that are written beside others: no two processes get one name, whatever their ids, and
+ * what killed ones left goes away. */
 #include "nightjar/beside.h"
 
 #include <errno.h>
