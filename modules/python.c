@@ -204,7 +204,7 @@ static void tell(const thread *t, nj_python_ask what)
 
 static bool open_worker(const state *s, thread *t)
 {
-    head(t)[NJ_PYTHON_PID] = head(t)[NJ_PYTHON_STATUS] = head(t)[NJ_PYTHON_READY] = 0;
+    for (int k = NJ_PYTHON_PID; k <= NJ_PYTHON_ALONE; k++) head(t)[k] = 0;
     t->owner = getpid();
     return nj_python_worker(s->python, t->memory.fd, &t->peer) == 0;
 }
@@ -274,6 +274,7 @@ static ending wait_for(const state *s, thread *t, const nj_work *w, spent *cost)
 static ending ask(const state *s, thread *t, const nj_work *w, spent *cost)
 {
     if (!nj_python_put(&s->tables, &t->memory, w)) return NO_MEMORY;
+    nj_python_near(&t->peer, &t->memory);
     tell(t, NJ_PYTHON_CALL);
     return wait_for(s, t, w, cost);
 }

@@ -67,18 +67,48 @@ static void add_program(places *p, const char *path)
     if (kept && p->n_programs < MOST_PLACES) p->program[p->n_programs++] = kept;
 }
 
-/* The interpreter of a Python module, as execvp() finds it. */
-static void add_interpreter(places *p, const char *name)
+/* pyenv and others put scripts before the interpreters, and the sandbox lets a run start no other program:
+ * the interpreter behind is asked for its own path. NULL: the file is none, or says nothing. */
+static const char *behind_script(places *p, const char *file)
 {
-    const char *path = getenv("PATH");
-    if (strchr(name, '/')) return add_program(p, name);
+    char two[2] = "", line[4096] = "", command[4200];
+    FILE *f = fopen(file, "re");
+    bool script = f && fread(two, 1, 2, f) == 2 && two[0] == '#' && two[1] == '!';
+    if (f) fclose(f);
+    if (!script) return NULL;
+    snprintf(command, sizeof command, "'%s' -c 'import sys; print(sys.executable)' 2>/dev/null", file);
+    f = strchr(file, '\'') ? NULL : popen(command, "r");
+    bool says = f && fgets(line, sizeof line, f);
+    line[strcspn(line, "\n")] = 0;
+    if (f && (pclose(f) || access(line, X_OK))) says = false;
+    if (says) return nj_arena_text(&p->r->options->settings->arena, line, strlen(line));
+    nj_log(NJ_LOG_WARN,
+           "[guard] sandbox: %s is a script, and what it starts is not known: name the interpreter "
+           "itself",
+           file);
+    return NULL;
+}
+
+/* The interpreter of a Python module, as execvp() finds it. Returned: which one to start instead, or NULL. */
+static const char *add_interpreter(places *p, const char *name)
+{
+    const char *path = getenv("PATH"), *real = NULL;
+    if (strchr(name, '/')) {
+        real = behind_script(p, name);
+        add_program(p, real ? real : name);
+        return real;
+    }
     for (const char *at = path ? path : "/usr/bin:/bin", *end; *at; at = *end ? end + 1 : end) {
         char file[4096];
         end = strchrnul(at, ':');
-        if ((size_t)snprintf(file, sizeof file, "%.*s/%s", (int)(end - at), at, name) < sizeof file &&
-            access(file, X_OK) == 0)
-            return add_program(p, file);
+        if ((size_t)snprintf(file, sizeof file, "%.*s/%s", (int)(end - at), at, name) >= sizeof file ||
+            access(file, X_OK))
+            continue;
+        real = behind_script(p, file);
+        add_program(p, real ? real : file);
+        break;
     }
+    return real;
 }
 
 /* Modules in Python have an interpreter, which open() starts. */
@@ -88,13 +118,16 @@ static void add_interpreters(places *p, const nj_run_options *o)
     bool any = false;
     for (uint32_t i = 0; i < o->n_module_paths; i++) any |= nj_ends_with(o->module_path[i], ".py");
     for (size_t i = 0; i < o->settings->n; i++) {
-        const nj_setting *t = &o->settings->item[i];
+        nj_setting *t = &o->settings->item[i];
         if (strncmp(t->section, "module.", 7)) continue;
         any |= !strcmp(t->key, "kind") && !strcmp(t->value, "python");
-        if (!strcmp(t->key, "python") && t->value[0]) add_interpreter(p, t->value);
+        if (strcmp(t->key, "python") || !t->value[0]) continue;
+        const char *real = add_interpreter(p, t->value);
+        if (real) t->value = real;
     }
     if (!any) return;
-    add_interpreter(p, usual && usual[0] ? usual : "python3");
+    const char *real = add_interpreter(p, usual && usual[0] ? usual : "python3");
+    if (real) setenv("NIGHTJAR_PYTHON", real, 1);  /* no other thread runs yet */
     add_program(p, "/lib64/ld-linux-x86-64.so.2"); /* what execve() itself starts */
     add_program(p, "/lib/ld-linux-aarch64.so.1");
 }

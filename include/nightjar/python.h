@@ -11,6 +11,8 @@
 extern "C" {
 #endif
 
+/* Another number whenever words or messages change: the package is installed apart from the binary. */
+enum { NJ_PYTHON_PROTOCOL = 2 };
 /* The words of the shared memory: a head, the number of elements of each column (needs, then gives), and
  * NJ_PYTHON_COLUMN words for each column. Places are bytes from the beginning of the memory; 0 = none. */
 enum {
@@ -23,6 +25,7 @@ enum {
     NJ_PYTHON_PID,    /* of the worker */
     NJ_PYTHON_STATUS, /* 1 + how it ended, as wait() says: written by the interpreter that forked it */
     NJ_PYTHON_READY,  /* 1: the worker takes calls; what it sets up before counts against start_s */
+    NJ_PYTHON_ALONE,  /* 1: the worker has one thread, so that the host may choose its processor */
     NJ_PYTHON_ANSWER, /* nj_python_answer; DONE before the call */
     NJ_PYTHON_NEED,   /* for IMAGES: a need, its first row, how many */
     NJ_PYTHON_FIRST,
@@ -106,10 +109,15 @@ void nj_python_keep(nj_python *p, const nj_host *host);
 /* A worker as its thread knows it. Its socket ends when the worker does, and nothing is sent through it. */
 typedef struct nj_python_peer {
     int socket, call, answer; /* the others are eventfds */
+    int cpu;                  /* the processor that the process `near` was bound to; 0: none was */
+    int64_t near;
 } nj_python_peer;
 /* A worker over this memory (a memfd); -1: there is none to be had. For any thread, also one that may start
  * no programs. */
 int nj_python_worker(nj_python *p, int memory, nj_python_peer *peer);
+/* Before a call: binds the worker to the processor of this thread, which sleeps until it answers. If that
+ * cannot be, it costs nothing but time. */
+void nj_python_near(nj_python_peer *peer, const nj_python_memory *memory);
 void nj_python_close(nj_python_peer *peer);
 /* After the sockets of all workers were closed. NULL: no-op. */
 void nj_python_end(nj_python *p);

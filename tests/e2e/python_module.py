@@ -491,6 +491,96 @@ def begins():
     )
 
 
+NEAR = """
+import ctypes, os, threading
+import numpy as np
+from nightjar import give, module, scalar
+
+calls = 0
+
+@module(needs={"jd": scalar("jd", unit="d")}, settings={"how": ""},
+        gives={"own": give("1", "processors of the function; never none", type="i64"),
+               "more": give("1", "processors of what it starts in its 20th call; none elsewhere")})
+def near(jd, how):
+    global calls
+    calls += 1
+    own, more = len(os.sched_getaffinity(0)), []
+    if calls == 20 and how == "python":
+        thread = threading.Thread(target=lambda: more.append(len(os.sched_getaffinity(0))))
+        thread.start()
+        thread.join()
+    if calls == 20 and how == "fork":
+        got, put = os.pipe()
+        if not os.fork():
+            os.write(put, bytes([len(os.sched_getaffinity(0))]))
+            os._exit(0)
+        more += os.read(got, 1)
+        os.wait()
+    if calls == 20 and how == "library":
+        libc = ctypes.CDLL(None)
+        assert not libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, libc.pause, None)
+    return {"own": np.full(len(jd), own), "more": np.full(len(jd), more[0] if more else np.nan)}
+"""
+
+
+def near():
+    """A worker shares the processor of its thread until its function has threads or processes of its own."""
+    write("near.py", NEAR)
+    every = len(os.sched_getaffinity(0))
+    for how in ("nothing", "python", "fork", "library"):
+        more = ["-D", "run.batch_rows=1", "-D", f"module.near.settings=how={how}"]
+        got, r = run("near", *more, threads=1)
+        if not ok(len(got) == 300 and not r.stderr, f"near: a function that starts {how}", r.stderr):
+            continue
+        own = [x["near.own"] for x in got]
+        ok(own[1:20] == [1] * 19, f"near, {how}: one processor while it is alone", own[:21])
+        ok(
+            own[100:] == [1 if how == "nothing" else every] * 200,
+            f"near, {how}: and all after that",
+            own[90:110],
+        )
+        if how in ("python", "fork"):
+            ok(
+                got[19]["near.more"] == every,
+                f"near, {how}: which what it starts has from the beginning",
+                got[19],
+            )
+
+
+def interpreters():
+    """Scripts before interpreters, as pyenv has them, under the sandbox; a package of another version."""
+    os.makedirs("a b/shims")
+    write("a b/shims/python3", f'#!/usr/bin/env bash\nexec "{sys.executable}" "$@"\n')
+    write("says_nothing", "#!/bin/sh\nexit 3\n")
+    os.chmod("a b/shims/python3", 0o755)
+    os.chmod("says_nothing", 0o755)
+    path = f"{os.getcwd()}/a b/shims:{os.environ['PATH']}"
+    words = "run night.tar --overwrite --module-path near.py -m near -q -o ndjson:out.ndjson".split()
+    for what, more, env in (
+        ("first on the path", [], {"PATH": path, "NIGHTJAR_PYTHON": ""}),
+        ("in the environment", [], {"NIGHTJAR_PYTHON": "a b/shims/python3"}),
+        ("in a setting", ["-D", "module.near.python=a b/shims/python3"], {}),
+    ):
+        r = nightjar(*words, *more, env={**ENV, **env})
+        ok(r.returncode == 0 and len(rows("out.ndjson")) == 300, f"a script {what}", r.stderr)
+    r = nightjar(*words, env={**ENV, "NIGHTJAR_PYTHON": "./says_nothing"})
+    ok(
+        r.returncode == 1 and "./says_nothing is a script" in r.stderr and "name the interpreter" in r.stderr,
+        "a script that does not say what it starts",
+        r.stderr,
+    )
+    with open("source/nightjar/worker.py", encoding="utf-8") as f:
+        text = f.read()
+    subprocess.run(["cp", "-r", "source", "other"], check=True)
+    write("other/nightjar/worker.py", text.replace("\nPROTOCOL = ", "\nPROTOCOL = 1000 + "))
+    r = nightjar(*words, env={**ENV, "PYTHONPATH": os.path.abspath("other")})
+    ok(
+        r.returncode == 1 and "is of another version than this program" in r.stderr,
+        "a package that speaks another protocol is refused",
+        r.stderr,
+    )
+
+
 def wheel():
     """pip builds a wheel, and a run by an environment that has nothing but that."""
     builder = subprocess.run(
@@ -539,5 +629,7 @@ with Folder():
     forms()
     serial()
     begins()
+    near()
+    interpreters()
     wheel()
 done()

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <spawn.h>
@@ -108,7 +109,7 @@ static int spawn(nj_python *p, int socket)
 /* Until it has imported the file, and says what that declares; NULL with why. */
 static char *hear(const nj_python *p, char *why, size_t size)
 {
-    char *text = malloc(MOST_BYTES);
+    char *text = malloc(MOST_BYTES), same[32];
     struct pollfd f = { .fd = p->control, .events = POLLIN };
     int rc = text ? poll(&f, 1, (int)(p->o.start_s * 1000)) : -1;
     ssize_t n = rc > 0 ? recv(p->control, text, MOST_BYTES - 1, 0) : -1;
@@ -121,7 +122,14 @@ static char *hear(const nj_python *p, char *why, size_t size)
         snprintf(why, size, "%s: %.*s", p->o.file, (int)strcspn(text + 6, "\n"), text + 6);
         n = -1;
     }
-    if (n > 0) return text;
+    snprintf(same, sizeof same, "protocol\t%d\n", NJ_PYTHON_PROTOCOL);
+    if (n > 0 && !strncmp(text, same, strlen(same))) return text;
+    if (n > 0)
+        snprintf(
+            why, size,
+            "%s: the package nightjar that %s imports is of another version than this program: pip install "
+            "./modules/python",
+            p->o.file, p->o.python);
     free(text);
     return NULL;
 }
@@ -305,7 +313,7 @@ int nj_python_worker(nj_python *p, int memory, nj_python_peer *peer)
 {
     int end[2], rc = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, end)) return -1;
-    *peer = (nj_python_peer){ end[0], eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC) };
+    *peer = (nj_python_peer){ end[0], eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC), 0, 0 };
     if (peer->call < 0) peer->call = 0;
     if (peer->answer < 0) peer->answer = 0;
     const int naps = (int)((p->o.start_s + PATIENCE_S) * 1000) / NAP_MS;
@@ -320,6 +328,20 @@ int nj_python_worker(nj_python *p, int memory, nj_python_peer *peer)
     close(end[1]);
     if (rc) nj_python_close(peer);
     return rc;
+}
+
+void nj_python_near(nj_python_peer *peer, const nj_python_memory *memory)
+{
+    const int64_t *head = nj_python_head(memory);
+    const int64_t pid = head[NJ_PYTHON_PID];
+    const int cpu = sched_getcpu();
+    if (head[NJ_PYTHON_ALONE] != 1 || pid < 2 || cpu < 0 || cpu >= CPU_SETSIZE) return;
+    if (pid == peer->near && cpu == peer->cpu) return;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    peer->near = sched_setaffinity((pid_t)pid, sizeof one, &one) ? 0 : pid;
+    peer->cpu = cpu;
 }
 
 void nj_python_end(nj_python *p)

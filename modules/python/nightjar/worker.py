@@ -16,13 +16,14 @@ import traceback
 
 import numpy as np
 
-from . import confine, declare, forms
+from . import confine, declare, forms, near
 from .columns import DTYPE, I32, I64, NULL, REASONS, STR, TYPES, U8, Images, Series
 
 # The words of the memory's head, of a column, what is asked and answered; include/nightjar/python.h.
-ID, REASON, REASONED, USED, TEXT, TEXT_BYTES, PID, STATUS, READY = range(9)
-ANSWER, NEED, FIRST, COUNT, ASK, SIZE, LAYOUT, N_ROWS, HEAD = range(9, 18)
+ID, REASON, REASONED, USED, TEXT, TEXT_BYTES, PID, STATUS, READY, ALONE = range(10)
+ANSWER, NEED, FIRST, COUNT, ASK, SIZE, LAYOUT, N_ROWS, HEAD = range(10, 19)
 DATA, OFFSETS, BYTES, COLUMN = range(4)
+PROTOCOL = 2
 CALL, OPENED, END = 1, 2, 3
 DONE, RAISED, IMAGES = 1, 2, 3
 ONE = struct.pack("=Q", 1)  # to an eventfd
@@ -324,6 +325,7 @@ class Worker:
 
     def serve(self):
         memory, asks, answers, read, at = self.memory, self.asks, self.answers, self.read, 8 * ASK
+        place, left = near.Near(memory.words, ALONE), near.LOOK
         memory.words[READY] = 1
         while True:
             os.read(asks, 8)
@@ -332,6 +334,10 @@ class Worker:
                 return
             if t[1] > memory.size:
                 memory.grown(t[1])
+            left -= 1
+            if not left:
+                place.look()
+                left = near.LOOK
             try:
                 self.call(t)
             except Exception:  # what it raises is the user's; a worker goes on
@@ -493,7 +499,7 @@ def main():
         module = load(os.path.abspath(path), settings)
         linecache.getlines(os.path.abspath(path))  # for tracebacks of what was imported, not of a later edit
         warm(module.form)
-        control.send(module.describe().encode())
+        control.send(("protocol\t%d\n" % PROTOCOL + module.describe()).encode())
         Parent(module, control, sandbox == "1", profile).serve()
     except BaseException as e:
         try:
