@@ -13,9 +13,12 @@ int nj_fail(nj_error *err, const char *format, ...)
     if (err) {
         va_list ap;
         va_start(ap, format);
-        vsnprintf(err->text, sizeof err->text, format, ap);
+        const int n = vsnprintf(err->text, sizeof err->text, format, ap);
         va_end(ap);
-        nj_secret_scrub(err->text);
+        if (n >= (int)sizeof err->text)
+            nj_secret_scrub_cut(err->text);
+        else
+            nj_secret_scrub(err->text);
         err->memory = strstr(err->text, "out of memory") != NULL;
         err->later = err->said = 0;
     }

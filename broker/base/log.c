@@ -81,8 +81,12 @@ static void write_line(const char *room, const char *site, int level, uint32_t k
                        const char *format, va_list ap)
 {
     char text[2048], plain[2048 + 64], line[2 * sizeof plain + 640], tail[96] = "";
-    if (vsnprintf(text, sizeof text, format, ap) < 0) return;
-    nj_secret_scrub(text);
+    const int whole = vsnprintf(text, sizeof text, format, ap);
+    if (whole < 0) return;
+    if (whole >= (int)sizeof text)
+        nj_secret_scrub_cut(text);
+    else
+        nj_secret_scrub(text);
     plain[nj_log_plain(plain, sizeof plain, text)] = '\0';
     size_t n, at = 0;
     if (as_json) {

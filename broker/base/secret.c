@@ -3,6 +3,8 @@
 #include "secret.h"
 
 #include <ctype.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +14,24 @@
 
 extern char **environ;
 
-enum { MOST = 64, LEAST_BYTES = 4, LEAST_KEY = 8, MOST_NAME = 128 };
+enum { LEAST_BYTES = 4, LEAST_KEY = 8, MOST_NAME = 128, PASSING = 256 };
 
-static char *known[MOST];
-static _Atomic unsigned n_known; /* those before it are whole; set-up is one thread */
+/* Read without a lock, by signal handlers too: an entry is whole when it is linked, and is never freed. The
+ * longer ones come first: of two, where one is within the other, nothing of the longer must remain. */
+typedef struct entry {
+    struct entry *_Atomic next;
+    size_t n;
+    char text[];
+} entry;
+
+static entry *_Atomic known;
+static pthread_mutex_t adding = PTHREAD_MUTEX_INITIALIZER;
+
+/* Those that others take the place of, as tokens do each hour. One that is pushed out is freed when its place
+ * is taken once more, which is long after anybody read it. */
+static char *_Atomic passing[PASSING];
+static char *gone[PASSING];
+static unsigned n_passing;
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -35,13 +51,34 @@ bool nj_secret_is(const char *name)
     return ends_with(name, "token");
 }
 
-void nj_secret_remember(const char *secret)
+void nj_secret_remember(const char *text)
 {
-    unsigned n = n_known;
-    if (!secret || strlen(secret) < LEAST_BYTES || n == MOST) return;
-    for (unsigned i = 0; i < n; i++)
-        if (!strcmp(known[i], secret)) return;
-    if ((known[n] = strdup(secret)) != NULL) n_known = n + 1;
+    const size_t n = text ? strlen(text) : 0;
+    if (n < LEAST_BYTES) return;
+    pthread_mutex_lock(&adding);
+    entry *_Atomic *at = &known;
+    while (*at && (*at)->n > n) at = &(*at)->next;
+    entry *same = *at;
+    while (same && same->n == n && memcmp(same->text, text, n)) same = same->next;
+    entry *more = same && same->n == n ? NULL : malloc(sizeof *more + n + 1);
+    if (more) {
+        more->n = n;
+        memcpy(more->text, text, n + 1);
+        atomic_init(&more->next, *at);
+        *at = more;
+    }
+    pthread_mutex_unlock(&adding);
+}
+
+void nj_secret_remember_for_now(const char *text)
+{
+    char *copy = text && strlen(text) >= LEAST_BYTES ? strdup(text) : NULL;
+    if (!copy) return;
+    pthread_mutex_lock(&adding);
+    const unsigned at = n_passing++ % PASSING;
+    free(gone[at]);
+    gone[at] = atomic_exchange(&passing[at], copy);
+    pthread_mutex_unlock(&adding);
 }
 
 /* The password of the first scheme://user:password@host in a text, or NULL. */
@@ -63,17 +100,18 @@ static const char *password_in(const char *text, size_t *size)
 void nj_secret_remember_address(const char *address)
 {
     size_t n;
-    const char *at = address ? password_in(address, &n) : NULL;
-    char *secret = at ? strndup(at, n) : NULL;
-    nj_secret_remember(secret);
-    free(secret);
+    for (const char *at = address; at && (at = password_in(at, &n)) != NULL; at += n) {
+        char *secret = strndup(at, n);
+        nj_secret_remember(secret);
+        free(secret);
+    }
 }
 
 /* ---- addresses that are keys ------------------------------------------------------------------ */
 
-static struct {
+static struct hidden {
     char *shown, *address;
-} hidden[MOST];
+} * hidden;
 static unsigned n_hidden;
 
 /* What is secret in the first "webhook:http..." of a text: all behind the host, from its '/' or '?' on. NULL
@@ -119,7 +157,9 @@ const char *nj_secret_hide(const char *spec)
         same += !strncmp(hidden[i].address, spec + 8, (size_t)(path - spec - 8)) &&
                 strchr("/?", hidden[i].address[path - spec - 8]);
     }
-    if (n_hidden == MOST) return NULL;
+    struct hidden *more = realloc(hidden, (n_hidden + 1) * sizeof *more);
+    if (!more) return NULL;
+    hidden = more;
     char *shown = name_of(spec, path, same), *address = strdup(spec + 8);
     if (!shown || !address) return free(shown), free(address), NULL;
     if (n >= LEAST_KEY) nj_secret_remember(path);
@@ -135,15 +175,41 @@ const char *nj_secret_address(const char *shown)
     return shown;
 }
 
+static void take_out(char *text, const char *secret, size_t size)
+{
+    for (char *at = text; (at = strstr(at, secret)) != NULL; at += 3) {
+        memcpy(at, "***", 3);
+        memmove(at + 3, at + size, strlen(at + size) + 1);
+    }
+}
+
 void nj_secret_scrub(char *text)
 {
-    unsigned n = n_known;
-    for (unsigned i = 0; i < n; i++) {
-        size_t size = strlen(known[i]);
-        for (char *at = text; (at = strstr(at, known[i])) != NULL; at += 3) {
-            memcpy(at, "***", 3);
-            memmove(at + 3, at + size, strlen(at + size) + 1);
+    for (const entry *s = known; s; s = s->next) take_out(text, s->text, s->n);
+    for (int i = 0; i < PASSING; i++) {
+        const char *one = passing[i];
+        if (one) take_out(text, one, strlen(one));
+    }
+}
+
+/* The text's last bytes, where they are the first ones of the secret, become "***". */
+static void take_off(char *text, const char *secret, size_t size)
+{
+    const size_t all = strlen(text);
+    for (size_t n = size - 1 < all ? size - 1 : all; n >= LEAST_BYTES; n--)
+        if (!memcmp(text + all - n, secret, n)) {
+            memcpy(text + all - n, "***", 4);
+            return;
         }
+}
+
+void nj_secret_scrub_cut(char *text)
+{
+    nj_secret_scrub(text);
+    for (const entry *s = known; s; s = s->next) take_off(text, s->text, s->n);
+    for (int i = 0; i < PASSING; i++) {
+        const char *one = passing[i];
+        if (one) take_off(text, one, strlen(one));
     }
 }
 
@@ -164,17 +230,26 @@ static const char *value_in(const char *word, char name[MOST_NAME])
     return NULL;
 }
 
-/* Where a secret stands in the word, or NULL. */
-static char *find(char *word, char name[MOST_NAME], size_t *size)
+/* Where the next secret stands in the word, which has been looked at up to *from, or NULL. */
+static char *find(char *word, const char **from, char name[MOST_NAME], size_t *size)
 {
-    const char *value = key_in(word, size);
+    const char *value = *from == word ? key_in(word, size) : NULL;
     if (value) {
         strcpy(name, "the address of a webhook");
-    } else if ((value = value_in(word, name)) != NULL) {
-        *size = strlen(value);
-    } else if ((value = password_in(word, size)) != NULL) {
-        strcpy(name, "a password in an address");
+        *from = value + *size;
+        return word + (value - word);
     }
+    /* in kafka://me:PASSWORD@host/topic?sasl.password=VALUE there are both */
+    size_t rest;
+    const char *address = password_in(*from, &rest), *setting = value_in(*from, name);
+    if (address && (!setting || address < setting)) {
+        strcpy(name, "a password in an address");
+        *size = rest;
+        value = address;
+    } else if ((value = setting) != NULL) {
+        *size = strlen(value);
+    }
+    if (value) *from = value + *size;
     return value ? word + (value - word) : NULL;
 }
 
@@ -186,6 +261,13 @@ static void warn(const char *name)
         "better in a file (-X sasl.password.file=PATH, [registry] password_file, -o webhook:FILE), in a file "
         "of settings (-c) or in $NIGHTJAR_KAFKA_PASSWORD or $NIGHTJAR_REGISTRY_PASSWORD",
         name);
+}
+
+static char **words_of(int argc, char **argv)
+{
+    char **own = malloc(((size_t)argc + 1) * sizeof *own);
+    if (own) memcpy(own, argv, ((size_t)argc + 1) * sizeof *own);
+    return own;
 }
 
 char **nj_secret_command_line(int argc, char **argv)
@@ -200,21 +282,19 @@ char **nj_secret_command_line(int argc, char **argv)
         if (value_in(*e, name)) nj_secret_remember(equals + 1);
     }
     for (int i = 1; i < argc; i++) {
-        char *at = find(argv[i], name, &size);
-        if (!at) continue;
-        if (!own) {
-            own = malloc(((size_t)argc + 1) * sizeof *own);
-            if (!own) return argv;
-            memcpy(own, argv, ((size_t)argc + 1) * sizeof *own);
+        const char *from = argv[i];
+        for (char *at; (at = find(argv[i], &from, name, &size)) != NULL;) {
+            if (!own && !(own = words_of(argc, argv))) return argv;
+            char *secret = strndup(at, size);
+            if (own[i] == argv[i]) own[i] = strdup(argv[i]);
+            if (!own[i]) own[i] = argv[i];
+            if (own[i] != argv[i] && secret) {
+                nj_secret_remember(secret);
+                memset(at, '*', size); /* what ps and /proc/PID/cmdline show */
+                warn(name);
+            }
+            free(secret);
         }
-        char *copy = strdup(argv[i]), *secret = strndup(at, size);
-        if (copy && secret) {
-            own[i] = copy;
-            nj_secret_remember(secret);
-            memset(at, '*', size); /* what ps and /proc/PID/cmdline show */
-            warn(name);
-        }
-        free(secret);
     }
     return own ? own : argv;
 }

@@ -86,9 +86,12 @@ __attribute__((format(printf, 3, 4))) static void say(const trace *t, int64_t id
     char text[LINE + 100], line[LINE + 240];
     va_list ap;
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    const int whole = vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    nj_secret_scrub(text);
+    if (whole >= (int)sizeof text)
+        nj_secret_scrub_cut(text);
+    else
+        nj_secret_scrub(text);
     if (!t->file && nj_log_is_json()) {
         char plain[LINE + 200], more[48];
         plain[nj_log_plain(plain, sizeof plain, text)] = '\0';

@@ -30,13 +30,14 @@ static char *copy(const char *text, size_t n)
     return c;
 }
 
-/* A regular expression may hold '?' too: the query is what looks like one. */
+/* A regular expression may hold '?' too: the query is what looks like one. A key that there is none of is one
+ * as well (?sasl.password=X): as part of a topic's name it would be shown. */
 static const char *find_query(const char *text)
 {
     const char *query = NULL;
     for (const char *p = strchr(text, '?'); p; p = strchr(p + 1, '?')) {
         const char *q = p + 1;
-        while (islower((unsigned char)*q)) q++;
+        while (isalnum((unsigned char)*q) || (*q && strchr("._-", *q))) q++;
         if (q > p + 1 && *q == '=') query = p;
     }
     return query;

@@ -79,7 +79,9 @@ static int ask(const char *config, nj_buffer *body, char why[256])
     CURLcode rc = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_cleanup(curl);
-    if (rc != CURLE_OK)
+    if (rc == CURLE_WRITE_ERROR && body->n)
+        snprintf(why, 256, "the token's server sends an answer of more than %d bytes", MOST_BODY);
+    else if (rc != CURLE_OK)
         snprintf(why, 256, "%.200s", *said ? said : curl_easy_strerror(rc));
     else if (status != 200)
         snprintf(why, 256, "the token's server answers %ld", status);
@@ -103,7 +105,7 @@ static void refresh(rd_kafka_t *rk, const char *config, void *opaque)
     }
     value_of(config ? config : "", "client.id", id);
     if (!failed) {
-        nj_secret_remember(token);
+        nj_secret_remember_for_now(token);
         failed = rd_kafka_oauthbearer_set_token(rk, token, ((int64_t)time(NULL) + lasts) * 1000, id, NULL, 0,
                                                 why, sizeof why) != RD_KAFKA_RESP_ERR_NO_ERROR;
     }

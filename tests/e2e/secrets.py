@@ -229,6 +229,32 @@ def others():
         clean(nightjar(*args, env=env), " ".join(args[:2]), "secret", "secret.ini", "registry.ini")
 
 
+def in_a_query():
+    """Kafka's settings do not go there; as a part of the topic's name one was in the report."""
+    for query in (f"?sasl.password={SECRET}", f"?group=g&sasl.password={SECRET}&from=latest"):
+        r = nightjar("run", "kafka://127.0.0.1:9/topic" + query, "-q", "--report", "q.json", "-o", "null:")
+        ok("the query has no key 'sasl.password'" in r.stderr, "a password in a query: refused", r.stderr)
+        clean(r, "a password in a query", "secret", "secret.ini", "registry.ini")
+
+
+def of_children():
+    """The interpreter of a module in Python: here a program that writes down its environment."""
+    with open("interpreter", "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\nenv > seen.txt\nexit 1\n")
+    os.chmod("interpreter", 0o755)
+    with open("m.py", "w", encoding="ascii"):
+        pass
+    names = ("NIGHTJAR_KAFKA_PASSWORD", "NIGHTJAR_REGISTRY_PASSWORD")
+    env = {**{name: SECRET for name in names}, "NIGHTJAR_PYTHON": "./interpreter", "NIGHTJAR_OF_TEST": "1"}
+    args = ["run", "night.tar", "--module-path", "./m.py", "-q", "-D", "guard.sandbox=0", "-o", "null:"]
+    r = nightjar(*args, env=env)
+    with open("seen.txt", encoding="utf-8", errors="replace") as f:
+        seen = f.read()
+    ok("NIGHTJAR_OF_TEST=1" in seen, "a module's interpreter has the environment", r.stderr)
+    ok(SECRET not in seen, "without the passwords", [x for x in seen.splitlines() if SECRET in x])
+    clean(r, "a module in Python", "secret", "secret.ini", "registry.ini")
+
+
 with Folder():
     nightjar("simulate", "-q", "-n", 20, "-o", "night.tar", "--truth", "t.csv")
     nightjar("simulate", "--survey", "lsst", "-q", "-n", 2, "-o", "night", "--truth", "u.csv")
@@ -244,4 +270,6 @@ with Folder():
     metrics()
     crash()
     others()
+    in_a_query()
+    of_children()
 done()

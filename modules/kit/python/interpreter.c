@@ -67,7 +67,13 @@ static char **environment(void)
     while (environ[n]) n++;
     char **e = calloc(n + N_MORE + 1, sizeof *e);
     if (!e) return NULL;
-    memcpy(e, environ, n * sizeof *e);
+    size_t all = n;
+    n = 0;
+    for (size_t k = 0; k < all;
+         k++) /* $NIGHTJAR_KAFKA_PASSWORD and the like are none of a module's business */
+        if (strncmp(environ[k], "NIGHTJAR_", 9) ||
+            !memmem(environ[k], strcspn(environ[k], "="), "PASSWORD", 8))
+            e[n++] = environ[k];
     for (int k = 0; k < N_MORE; k++) {
         char name[40];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(more_environment[k], "="), more_environment[k]);
