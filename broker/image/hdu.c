@@ -93,15 +93,20 @@ int nj_hdu_next(const uint8_t *bytes, size_t size, nj_hdu *hdu, const char **why
     nj_hdu h = { .number = first ? 0 : hdu->number + 1, .naxis = -1, .image = first };
     walk w = { .gcount = 1 };
     size_t at = from, n;
-    if (from >= size || h.number == MOST_HDUS) return 0;
+    if (from >= size) return 0;
     *why = "FITS header cut short, or not one";
     if (size - from < CARD || memcmp(bytes + from, first ? "SIMPLE  " : "XTENSION", 8))
         return first || (size - from >= CARD && bytes[from]) ? -1 : 0; /* zeros behind the last HDU
                                                                         * are only padding */
+    *why = "a FITS file of more than 256 HDUs";
+    _Static_assert(MOST_HDUS == 256, "the text says 256");
+    if (h.number == MOST_HDUS) return -1;
+    *why = "FITS header cut short, or not one";
     for (; !w.end; at += CARD) {
         if (size - at < CARD) return -1;
         if (take_card(bytes + at, &h, &w)) {
-            *why = "FITS header: a card of the image's size is no number";
+            *why = "FITS header: a card of the image's size is no number, or it has more than 16 axes";
+            _Static_assert(MOST_AXES == 16, "the text says 16");
             return -1;
         }
     }

@@ -164,8 +164,9 @@ static int schema(nj_parquet *file, nj_thrift *r, nj_error *err)
 {
     int of, rc = -1;
     uint32_t n = nj_thrift_list(r, &of);
-    if (!n || n > MOST_NODES || of != NJ_THRIFT_STRUCT)
-        return nj_fail(err, "%s: the schema is damaged", file->name);
+    if (!n || of != NJ_THRIFT_STRUCT) return nj_fail(err, "%s: the schema is damaged", file->name);
+    if (n > MOST_NODES)
+        return nj_fail(err, "%s: the schema has more than %d columns and groups", file->name, MOST_NODES);
     node *nodes = calloc(n, sizeof *nodes);
     file->leaf = calloc(n, sizeof *file->leaf);
     file->node = calloc(n, sizeof *file->node);
@@ -186,8 +187,12 @@ static int schema(nj_parquet *file, nj_thrift *r, nj_error *err)
     }
     for (int32_t i = 0; i < nodes[0].n_children; i++)
         if (visit(&w, top, 0)) goto done;
-    if (file->n_leaves > MOST_LEAVES || w.at != n) {
+    if (w.at != n) {
         nj_fail(err, "%s: the schema is damaged", file->name);
+        goto done;
+    }
+    if (file->n_leaves > MOST_LEAVES) {
+        nj_fail(err, "%s: the schema has more than %d columns", file->name, MOST_LEAVES);
         goto done;
     }
     rc = 0;
@@ -270,7 +275,8 @@ static int row_groups(nj_parquet *file, nj_thrift *r, nj_error *err)
 {
     int of;
     uint32_t n = nj_thrift_list(r, &of);
-    if (n > MOST_GROUPS || (n && of != NJ_THRIFT_STRUCT) || !file->leaf)
+    if (n > MOST_GROUPS) return nj_fail(err, "%s: more than %d row groups", file->name, MOST_GROUPS);
+    if ((n && of != NJ_THRIFT_STRUCT) || !file->leaf)
         return nj_fail(err, "%s: the row groups are damaged", file->name);
     /* A chunk's metadata takes some 20 bytes: a count that the footer cannot hold asks for no memory. */
     if ((uint64_t)n * file->n_leaves > (uint64_t)(r->end - r->p))

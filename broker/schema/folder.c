@@ -11,7 +11,9 @@
 
 #include "../base/file.h"
 
-enum { MAX_FILES = 200, MAX_NESTING = 100 };
+/* What nests deeper than the second is refused by the parser of schemas, which allows a quarter of it: a type
+ * takes up to four steps here. */
+enum { MAX_FILES = 200, MAX_NESTING = 512 };
 
 typedef struct type_file {
     char name[300]; /* full name */
@@ -99,12 +101,12 @@ static json_t *expand(folder *f, const json_t *json, const char *space, int nest
     return list;
 }
 
-/* A document that others use by its name; one without a name cannot be referred to. */
+/* A document that others use by its name; one without a name cannot be referred to. There is room. */
 static bool add_type(folder *f, json_t *json)
 {
     const char *name = json_string_value(json_object_get(json, "name")),
                *space = json_string_value(json_object_get(json, "namespace"));
-    if (!name || f->n == MAX_FILES) return false;
+    if (!name) return false;
     f->file[f->n].json = json;
     full_name(f->file[f->n].name, sizeof f->file[f->n].name, name, space ? space : "");
     f->n++;
@@ -119,12 +121,16 @@ static int load(folder *f, const char *path, nj_error *err)
     for (int i = 0; i < n; i++) {
         char file[4700];
         snprintf(file, sizeof file, "%.4000s/%s", path, entry[i]->d_name);
-        if (rc == 0 && nj_ends_with(file, ".avsc") && !nj_is_special(file) && f->n < MAX_FILES) {
-            json_t *json = json_load_file(file, 0, &why);
-            if (!json)
+        if (rc == 0 && nj_ends_with(file, ".avsc") && !nj_is_special(file)) {
+            json_t *json = f->n < MAX_FILES ? json_load_file(file, 0, &why) : NULL;
+            if (f->n == MAX_FILES)
+                rc = nj_fail(err, "%.400s: more than %d files of schemas in one folder", path, MAX_FILES);
+            else if (!json)
                 rc = nj_fail(err, "%.400s: %.200s (line %d)", file, why.text, why.line);
-            else if (!add_type(f, json))
+            else if (!add_type(f, json)) {
                 json_decref(json);
+                rc = nj_fail(err, "%.400s: a type without a name, which no other file can use", file);
+            }
         }
         free(entry[i]);
     }

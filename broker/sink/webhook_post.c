@@ -17,7 +17,7 @@
 #include "../base/sha256.h"
 #include "waits.h"
 
-enum { SLICE_MS = 50, PAUSE_MOST_MS = 30000, ANSWER_MOST = 4096, HEADERS_MOST = 32 };
+enum { SLICE_MS = 50, PAUSE_MOST_MS = 30000, ANSWER_MOST = 4096 };
 
 struct nj_post {
     nj_post_conf conf;

@@ -3,6 +3,7 @@
 when a limit is passed; archives and folders that were made to harm."""
 
 import glob, gzip, io, json, os, re, shutil, socket, subprocess, tarfile, zlib
+from avro import confluent, container
 from tap import ROOT, Folder, done, nightjar, ok, report, rows
 
 # beyond MAX_ROWS
@@ -55,10 +56,107 @@ def constant(name, path):
     return m and float(eval(m[1]))  # digits, << and * only
 
 
+# Constants that are called like limits and have no row: their names, and why.
+OTHER = {
+    "broker/avro/change.c": "MAX_DEPTH MAX_FIELDS MAX_REPORTED: a report, which counts the rest",
+    "broker/avro/datum_json.c": "NESTING HEX_MOST: above NJ_SCHEMA_NESTING; how much of a value is shown",
+    "broker/avro/json_shape.c": "MAX_PATH: the end of a path in a message",
+    "broker/avro/map.c": "MAX_TOKENS MAX_COLUMNS MAX_RULES MAX_GROUPS MAX_WORDS: refused by line",
+    "broker/avro/near.c": "MOST_PATHS DEEPEST: suggestions for misspelt names",
+    "broker/avro/tree.c": "MAX_TRIES: names that are tried; then NJ_SCHEMA_NAMES is reached",
+    "broker/base/json.h": "NJ_JSON_DEEPEST: what the program itself writes",
+    "broker/base/option.c": "MOST: tables of options of the program",
+    "broker/base/secret.c": "MOST_NAME: the name of a setting",
+    "broker/base/template.c": "MOST_SCOPES MOST_FILES: pages of the program",
+    "broker/catalog/build_inputs.c": "MOST_FILES: files that the operator names, refused by number",
+    "broker/cutout/target_pixels.c": "MOST_POINTS: points of a fit that the program makes",
+    "broker/cutout/wcs.c": "NJ_MOST_AXES: the library's",
+    "broker/engine/probe.c": "MOST_S: a time",
+    "broker/flow/confine.c": "MOST_PLACES: folders of outputs, refused",
+    "broker/flow/duplicates.c": "MOST_IDS MOST_NAMES: ids that are remembered; more are said",
+    "broker/flow/internal.h": "EARLY_MOST: candidates that are kept for a report",
+    "broker/flow/letters.c": "RUNS_MOST: runs in one folder, refused",
+    "broker/flow/metrics_server.c": "CALLERS_MOST: above CROWDED",
+    "broker/flow/notices.c": "LONGEST_WAIT_MS: a time",
+    "broker/flow/reload.c": "MOST_S: a time",
+    "broker/graph/growth.c": "OF_MOST: a share",
+    "broker/graph/modules.c": "MAX_TEXT: a text of a module, refused at load",
+    "broker/graph/sandbox.c": "MOST_CODE: a program that the host makes",
+    "broker/graph/table.c": "MAX_NAME MAX_TEXT: names and texts of a module, refused at load",
+    "broker/image/fits.c": "MOST_AXES: images of more axes are none of two",
+    "broker/image/inflate.c": "MOST_ANNOUNCED MOST_PACKING: the fast path; the other has max_stamp",
+    "broker/kafka/oauth.c": "MOST: settings, refused by name",
+    "broker/kafka/position.c": "OFFSET_MOST: settings, refused by name",
+    "broker/merge/avro.c": "ROW_MOST: a row of one's own output, refused",
+    "broker/model/new.c": "MOST_BYTES MOST_FEATURES MOST_PORTS: of a command, refused by name",
+    "broker/objects/sort.c": "MOST_RUNS: runs of a sort; then they are merged",
+    "broker/parquet/encode.c": "GROUPS_MOST: what a writer puts into a page",
+    "broker/parquet/format.h": "NJ_PQ_ST_MAX: numbers of the format",
+    "broker/parquet/parquet.c": "MOST_ROWS: rows that the program asks for at once",
+    "broker/parquet/parquet_avro.c": "MOST_COLUMNS: columns of a night, refused by number",
+    "broker/parquet/writer.c": "LEVELS_MOST TEXT_MOST: what a writer puts into a page",
+    "broker/query/filter.c": "FAILED_MOST: failures, after which a clause is at fault",
+    "broker/schema/folder.c": "MAX_NESTING: above NJ_SCHEMA_NESTING",
+    "broker/schema/registry.c": "MAX_UNKNOWN CLOSED_MOST_MS: ids that are remembered as unknown; a time",
+    "broker/sink/avro.c": "ROW_MOST: a row of one's own output, refused",
+    "broker/sink/journal.c": "LONGEST MOST_BYTES: journals that the program writes",
+    "broker/sink/kafka.c": "HELD_MOST AGAIN_MOST: messages that wait: back-pressure",
+    "broker/sink/parquet.c": "ROW_MOST: a row of one's own output, refused",
+    "broker/sink/rolled_part.c": "MOST_NUMBER: {n} of a file's name, refused",
+    "broker/sink/webhook.c": "WAITING_MOST: rows that wait; then they are sent",
+    "broker/sink/webhook_post.c": "PAUSE_MOST_MS: a time",
+    "broker/sink/wording.c": "NAME_MOST: the end of a name in a message",
+    "broker/source/embedded.c": "MAX_PARTITIONS: a setting, refused by name",
+    "broker/source/hats_folder.c": "MOST_BYTES: properties of a catalogue that the operator names",
+    "broker/source/kafka_unowned.c": "UNKNOWN_MOST JOINS_MOST: tries",
+    "broker/source/parquet.c": "MOST_FOLDER_COLUMNS: columns in names of folders, refused",
+    "broker/view/draw.c": "PICTURES_MOST CHART_COLS_MOST: a picture of the terminal",
+    "broker/view/field_text.c": "NAME_WIDTH_MOST: a width of the terminal",
+    "broker/view/fields.c": "DEPTH_MOST FIELDS_MOST PATH_MOST: what is shown of a packet",
+    "modules/kit/model/ort.c": "MOST_ROWS: rows of a call",
+    "modules/kit/model/tile.c": "MAX_P MAX_V: a kernel's shape",
+    "modules/kit/model/tree.h": "NJ_TREE_MAX_FEATURES: features of a forest, refused at load",
+    "modules/kit/model/tree_lanes.c": "MAX_GROUPS: a kernel's shape",
+    "modules/kit/num/lone_source.c": "MAX_TEMPLATE_MASKED: pixels",
+    "modules/kit/num/phase.c": "MOST MOST_EVALUATIONS: a fit",
+    "modules/kit/num/rainbow.h": "MOST: a fit",
+    "modules/kit/num/rainbow_fit.c": "MOST_EVALUATIONS: a fit",
+    "modules/kit/python/interpreter.c": "MOST_BYTES MOST_EARLY: what a module declares, refused; tries",
+    "modules/kit/region/ds9.c": "MOST_NUMBERS: numbers of a region, refused by line",
+    "modules/kit/sky/grid.c": "MOST_BANDS MOST_GROUPS: a grid that the program makes",
+}
+READERS = "avro base batch catalog cutout engine flow graph image kafka merge model objects parquet query"
+READERS += " replay schema sink source view"
+NAMED_SO = re.compile(
+    r"\b((?:NJ_)?(?:[A-Z]+_)*(?:MAX|MOST|LONGEST|LARGEST|DEEPEST|NESTING)(?:_[A-Z]+)*) = [\d(N]"
+)
+
+
+def none_without_a_row(limits):
+    """A constant that is called like a limit, of a room that reads what others wrote: a row or a reason."""
+    rows_of = {what for _, what, *_ in limits}
+    found = {}
+    for room in [f"broker/{r}" for r in READERS.split()] + ["modules/kit/*"]:
+        for path in sorted(glob.glob(os.path.join(ROOT, room, "*.[ch]"))):
+            name = os.path.relpath(path, ROOT)
+            for m in NAMED_SO.finditer(read(path)):
+                if f"`{m[1]}` in {name}" not in rows_of:
+                    found.setdefault(name, []).append(m[1])
+    reasons = {path: set(text.partition(":")[0].split()) for path, text in OTHER.items()}
+    new = {k: set(v) - reasons.get(k, set()) for k, v in found.items()}
+    new = {k: v for k, v in new.items() if v}
+    ok(not new, "every constant that is called like a limit has a row in the table, or a reason here", new)
+    old = {k: v - set(found.get(k, ())) for k, v in reasons.items()}
+    old = {k: v for k, v in old.items() if v}
+    ok(not old, "and each reason a constant", old)
+
+
 def the_table():
     limits = table()
+    none_without_a_row(limits)
     ok(len(limits) > 25, "there is a table", len(limits))
     paths = glob.glob(os.path.join(ROOT, "broker", "*", "*.[ch]"))
+    paths += glob.glob(os.path.join(ROOT, "modules", "kit", "*", "*.[ch]"))
     source = "".join(re.sub(r'"\s*\n\s*"', "", read(p)) for p in paths)
     for limit, what, value, _, message, test in limits:
         setting = re.fullmatch(r"`\[([\w.]+)\] (\S+)`", what)
@@ -227,6 +325,34 @@ def files_of_other_kinds():
         os.remove(name)
 
 
+def a_folder_of_schemas():
+    """MAX_FILES of schemas/folder.c, reached and passed."""
+    nightjar("simulate", "--survey", "lsst", "-q", "-n", 2, "-o", "lsst", "--truth", "l.csv")
+    os.mkdir("packets")
+    os.makedirs("folder/9/7")
+    for i, path in enumerate(sorted(glob.glob("lsst/*.avro"))):
+        with open(path, "rb") as f:
+            schema, data = container(f.read())
+        for datum in data:
+            with open(f"packets/{i}.msg", "wb") as f:
+                f.write(confluent(907, datum))
+    with open("folder/9/7/alert.avsc", "w", encoding="utf-8") as f:
+        f.write(schema if isinstance(schema, str) else json.dumps(schema))
+    for k in range(1, 201):
+        with open(f"folder/9/7/t{k:03}.avsc", "w", encoding="ascii") as f:
+            json.dump({"type": "enum", "name": f"E{k}", "symbols": ["A"]}, f)
+        if k == 199:
+            r = run("packets", "--schemas", "folder", "--survey", "lsst")
+            ok(r.ledger["emitted"] == 2, "a folder of 200 schemas: the rows", r.stderr[-500:])
+    message = "more than 200 files of schemas in one folder"
+    refused("a folder of 201", message, "packets", "--schemas", "folder", "--survey", "lsst", dead=2)
+    os.remove("folder/9/7/t200.avsc")
+    with open("folder/9/7/t199.avsc", "w", encoding="ascii") as f:
+        f.write('{"type": "enum", "symbols": ["A"]}')
+    message = "t199.avsc: a type without a name"
+    refused("a type without a name", message, "packets", "--schemas", "folder", "--survey", "lsst", dead=2)
+
+
 def a_run():
     r = run("night.tar")
     want = [x["candid"] for x in rows("out.ndjson")]
@@ -330,6 +456,7 @@ with Folder():
     packets()
     names_and_clauses()
     files_of_other_kinds()
+    a_folder_of_schemas()
     a_run()
     special_files()
     hostile_archive()

@@ -12,6 +12,7 @@ class Tokens(http.server.BaseHTTPRequestHandler):
     """A token endpoint; tokens are not signed, which Kafka takes when nothing else is set."""
 
     asked = []
+    size = 0  # of its answer, which blanks fill up
 
     def do_POST(self):
         form = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
@@ -25,7 +26,7 @@ class Tokens(http.server.BaseHTTPRequestHandler):
         answer = (
             {"access_token": token, "expires_in": 3600, "token_type": "Bearer"} if good else {"error": "no"}
         )
-        body = json.dumps(answer).encode()
+        body = json.dumps(answer).encode().ljust(self.size)
         self.send_response(200 if good else 401)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -71,6 +72,13 @@ with Folder(), Kafka() as kafka:
     ok((kind, user) == ("Basic", "reader:let me in"), "client id and secret", Tokens.asked[0])
     want = {"grant_type": ["client_credentials"], "scope": ["gcn.nasa.gov/kafka-x"]}
     ok(form == want, "grant and scope", form)
+    for more in (0, 1):  # MOST_BODY, reached and passed
+        Tokens.size = 2**20 + more
+        args = ["-D", "source.contact_s=3", "-m", "nalerthist", "-o", f"ndjson:size{more}.ndjson"]
+        r = nightjar("run", url.replace("group=oauth", f"group=size{more}"), "-c", "account.ini", *args)
+        ok(r.returncode == 2 * more, f"a token's answer of 1 MiB and {more}", (r.returncode, r.stderr))
+    ok("sends an answer of more than 1048576 bytes" in r.stderr, "and the size is named", r.stderr)
+    Tokens.size = 0
     settings(server.server_address[1], "wrong secret")
     r = nightjar(
         "run", url, "-c", "account.ini", "-D", "source.contact_s=3", "-m", "nalerthist", "-o", "null:"

@@ -177,6 +177,24 @@ def good(schemas, want):
         ok(got == want and l["closed"] and len(s.requests) == 2, "the same as a Kafka stream", r.stderr)
 
 
+def references(schemas, want):
+    """MAX_REFERENCES: as many schemas as one may refer to, and one more."""
+    for n in (200, 201):
+        named = [{"name": f"t.R{k}", "subject": f"s{k}", "version": 1} for k in range(n)]
+        paths = {"/schemas/ids/7": {"schema": schemas[7], "references": named}}
+        for k in range(n):
+            text = json.dumps({"type": "enum", "namespace": "t", "name": f"R{k}", "symbols": ["A"]})
+            paths[f"/subjects/s{k}/versions/1"] = {"schema": text}
+        with Stub(paths) as s:
+            r, got, l = run("one", *at(s.url, unknown_s=0))
+        if n == 200:
+            ok(got == want, "200 references: the rows", r.stderr)
+            continue
+        ok(not got and l["dead"] == N and l["closed"], "201: dead letters", r.stderr)
+        ok("more than 200 schemas refer to each other" in r.stderr, "with the reason", r.stderr)
+        ok("it refers to t.R200 " in r.stderr, "and which one it was", r.stderr)
+
+
 def waits(schemas, want):
     with Stub(schemas, mode=lambda n: "500" if n < 3 else "good") as s:
         r, got, l = run("one", *at(s.url, wait_s=20))
@@ -520,6 +538,7 @@ def main():
         _, want, _ = run("night", name="want")
         schemas = {7: schema, 8: later}
         good(schemas, want)
+        references(schemas, want)
         waits(schemas, want)
         health(schemas, want)
         dead(schemas, want)

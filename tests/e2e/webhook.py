@@ -137,6 +137,13 @@ def broken():
     with Server(lambda k, _: 200 if k == 1 else 503) as s:
         r = run(s.url, *patience)
         accounts("one, then 503", s, r, N - 20)
+    with Server((200, b"fine" * 2**21, {})) as s:
+        r = run(s.url)
+        accounts("taken, with an answer beyond ANSWER_MOST", s, r, 0)
+    with Server((500, b"x" * 2**23, {})) as s:
+        r = run(s.url, *patience)
+        ok("500 '" + "x" * 120 + "'" in r.stderr, "the beginning of a long answer is quoted", r.stderr[-900:])
+        ok("x" * 121 not in r.stderr, "and no more of it", len(r.stderr))
     with Server(401) as s:
         r = run(s.url)
         ok(r.returncode == 0 and len(s.got) == 1, "401 is not tried again", (len(s.got), r.stderr))

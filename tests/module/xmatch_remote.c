@@ -65,6 +65,7 @@ static void many_rows_in_few_requests(void **state)
 static void every_misbehaviour_is_unavailable(void **state)
 {
     (void)state;
+    /* huge: beyond MOST_ANSWER_BYTES */
     static const char *const paths[] = { "500",  "429",   "hang", "drip",    "garbage", "html",  "empty",
                                          "torn", "short", "noid", "wrongid", "huge",    "cells", "close" };
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {

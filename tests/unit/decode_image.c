@@ -512,6 +512,59 @@ static void every_hdu_as_cfitsio_reads_it(void **state)
     bench_free(b);
 }
 
+/* A FITS file of so many HDUs without data, the first with so many axes of no length; its size. */
+static size_t empty_hdus(char **file, int n, int axes)
+{
+    *file = malloc((size_t)n * 2880);
+    memset(*file, ' ', (size_t)n * 2880);
+    for (int i = 0; i < n; i++) {
+        char *at = *file + (size_t)i * 2880, card[24];
+        int k = 0, more = i ? 0 : axes;
+        memcpy(at + 80 * k++, i ? "XTENSION= 'IMAGE   '" : "SIMPLE  =                    T", i ? 20 : 30);
+        memcpy(at + 80 * k++, "BITPIX  =                    8", 30);
+        snprintf(card, sizeof card, "%10d", more);
+        memcpy(at + 80 * k, "NAXIS   =           ", 20);
+        memcpy(at + 80 * k++ + 20, card, 10);
+        for (int a = 1; a <= more; a++) {
+            snprintf(card, sizeof card, "NAXIS%-3d", a);
+            memcpy(at + 80 * k, card, 8);
+            memcpy(at + 80 * k++ + 8, "=                    0", 22);
+        }
+        if (i) memcpy(at + 80 * k++, "PCOUNT  =                    0", 30);
+        if (i) memcpy(at + 80 * k++, "GCOUNT  =                    1", 30);
+        memcpy(at + 80 * k, "END", 3);
+    }
+    return (size_t)n * 2880;
+}
+
+/* MOST_HDUS and MOST_AXES, reached and passed. */
+static void as_many_hdus_and_axes_as_may_be(void **state)
+{
+    (void)state;
+    bench *b = bench_new(NULL);
+    static const struct {
+        int hdus, axes;
+        const char *which, *why;
+    } ask[] = {
+        { 256, 0, "255", "not an image of two axes" }, { 256, 0, "256", "no HDU of that name or number" },
+        { 257, 0, "255", "not an image of two axes" }, { 257, 0, "256", "a FITS file of more than 256 HDUs" },
+        { 257, 0, "NOSUCH", "more than 256 HDUs" },    { 1, 16, "0", "not an image of two axes" },
+        { 1, 17, "0", "more than 16 axes" },
+    };
+    for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) {
+        char *file;
+        nj_image image;
+        const char *why = "";
+        const size_t size = empty_hdus(&file, ask[i].hdus, ask[i].axes);
+        const nj_fits_result rc =
+            nj_hdu_open((const uint8_t *)file, size, ask[i].which, 1000, &b->arena, &image, &why);
+        assert_int_equal(rc, NJ_FITS_BAD);
+        if (!strstr(why, ask[i].why)) fail_msg("%d, %s: %s", ask[i].hdus, ask[i].which, why);
+        free(file);
+    }
+    bench_free(b);
+}
+
 static void every_hdu_of_real_lsst_stamps(void **state)
 {
     (void)state;
@@ -587,6 +640,7 @@ int main(void)
         cmocka_unit_test(stamps_opened_ahead),
         cmocka_unit_test(stamps_ahead_keep_the_limit),
         cmocka_unit_test(every_hdu_as_cfitsio_reads_it),
+        cmocka_unit_test(as_many_hdus_and_axes_as_may_be),
         cmocka_unit_test(every_hdu_of_real_lsst_stamps),
         cmocka_unit_test(vector_code_equals_the_portable_one),
     };

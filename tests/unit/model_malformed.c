@@ -101,6 +101,32 @@ static void hash_is_checked(void **state)
     free_folder(&b);
 }
 
+/* MAX_NODES, reached and passed: a graph of so many empty nodes, initializers, inputs or outputs. */
+static void as_many_nodes_as_may_be(void **state)
+{
+    (void)state;
+    static const uint8_t field[] = { 1, 5, 11, 12 };
+    static uint8_t onnx[2 * 8193 + 4];
+    folder f = read_folder("toy_forest");
+    for (size_t i = 0; i < sizeof field; i++)
+        for (uint32_t n = 8192; n <= 8193; n++) {
+            model_host h;
+            const uint32_t size = 2 * n;
+            onnx[0] = 7 << 3 | 2; /* the graph, and its length */
+            for (int k = 0; k < 3; k++) onnx[1 + k] = (uint8_t)(size >> 7 * k | (k < 2 ? 0x80 : 0));
+            for (uint32_t k = 0; k < n; k++) {
+                onnx[4 + 2 * k] = (uint8_t)(field[i] << 3 | 2);
+                onnx[5 + 2 * k] = 0;
+            }
+            nj_model *m = open_with(&h, "toy_forest", &f, onnx, 4 + size, 1, NULL);
+            assert_null(m);
+            const bool said = strstr(h.log, "more than 8192 nodes, initializers, inputs or outputs") != NULL;
+            if (said != (n > 8192)) fail_msg("%u of field %u: %s", n, field[i], h.log);
+            model_host_close(&h);
+        }
+    free_folder(&f);
+}
+
 /* One text of the manifest for another of the same length. */
 static void expect_manifest(const char *name, const char *was, const char *is, const char *why)
 {
@@ -361,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(hash_is_checked),
                                         cmocka_unit_test(manifest_is_checked),
+                                        cmocka_unit_test(as_many_nodes_as_may_be),
                                         cmocka_unit_test(golden_rows_are_checked),
                                         cmocka_unit_test(golden_steps_agree),
                                         cmocka_unit_test(no_axis),

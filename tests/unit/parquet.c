@@ -285,6 +285,53 @@ static void other_files_are_refused(void **state)
     assert_non_null(strstr(err.text, "encrypted"));
 }
 
+static void add_whole(nj_buffer *b, uint64_t n)
+{
+    for (; n > 0x7f; n >>= 7) nj_buffer_add(b, (char[]){ (char)(n | 0x80) }, 1);
+    nj_buffer_add(b, (char[]){ (char)n }, 1);
+}
+
+/* The reader's word on a file whose footer has so many columns, groups of none, and broken row groups. */
+static const char *word_on(uint32_t columns, uint32_t groups, uint32_t row_groups)
+{
+    static nj_error err;
+    nj_buffer b = { 0 };
+    nj_buffer_add(&b, "PAR1\x15\x02\x19\xfc", 8); /* version; a list of structs: the schema */
+    add_whole(&b, 1 + (uint64_t)columns + groups);
+    nj_buffer_add(&b, "\x48\1r\x15", 4); /* the root: a name, children */
+    add_whole(&b, 2 * ((uint64_t)columns + groups));
+    nj_buffer_add(&b, "", 1);
+    for (uint32_t i = 0; i < columns; i++) nj_buffer_add(&b, "\x15\2\x25\0\x18\1a", 8);
+    for (uint32_t i = 0; i < groups; i++) nj_buffer_add(&b, "\x35\0\x18\1g\x15\0", 8);
+    nj_buffer_add(&b, "\x16\0\x19\xfc", 4); /* no rows; row groups */
+    add_whole(&b, row_groups);
+    for (uint32_t i = 0; i < row_groups; i++) nj_buffer_add(&b, "\xff", 1);
+    nj_buffer_add(&b, "", 1);
+    const uint32_t size = (uint32_t)b.n - 4;
+    nj_buffer_add(&b, &size, 4);
+    nj_buffer_add(&b, "PAR1", 4);
+    assert_false(b.failed);
+    err.text[0] = 0;
+    nj_parquet *f = nj_parquet_memory("made", b.data, b.n, &err);
+    nj_parquet_close(f);
+    nj_buffer_free(&b);
+    return f ? "read" : err.text;
+}
+
+/* MOST_LEAVES, MOST_NODES and MOST_GROUPS, reached and passed. */
+static void as_many_columns_and_groups_as_may_be(void **state)
+{
+    (void)state;
+    const uint32_t leaves = 1 << 16, nodes = 1 << 18, groups = 1 << 22;
+    assert_string_equal(word_on(leaves, 0, 0), "read");
+    assert_string_equal(word_on(leaves + 1, 0, 0), "made: the schema has more than 65536 columns");
+    assert_string_equal(word_on(leaves, nodes - leaves - 1, 0), "read");
+    assert_string_equal(word_on(leaves, nodes - leaves, 0),
+                        "made: the schema has more than 262144 columns and groups");
+    assert_string_equal(word_on(1, 0, groups), "made: row group 0 is damaged");
+    assert_string_equal(word_on(1, 0, groups + 1), "made: more than 4194304 row groups");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +341,7 @@ int main(void)
         cmocka_unit_test(damaged_real_files_are_survived),
         cmocka_unit_test(damaged_nested_files_are_survived),
         cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(as_many_columns_and_groups_as_may_be),
     };
     return cmocka_run_group_tests(tests, make_files, remove_folder);
 }
