@@ -181,6 +181,19 @@ static void seed(run *r)
     }
 }
 
+/* A run that was killed between its last rows and its report left none, an empty file, or that of the
+ * interrupted run before: then this run has nothing to do but to report. */
+static bool lacks_report(const char *path)
+{
+    if (!path || nj_output_is_standard(path)) return false;
+    json_t *old = json_load_file(path, 0, NULL);
+    const json_t *ledger = json_object_get(old, "ledger");
+    bool whole =
+        json_is_true(json_object_get(ledger, "closed")) && !json_is_true(json_object_get(old, "interrupted"));
+    json_decref(old);
+    return !whole;
+}
+
 int nj_flow_resume_look(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
@@ -212,7 +225,10 @@ int nj_flow_resume_look(run *r, nj_error *err)
     if (strict && !files && !(o->dead_letters && !access(o->dead_letters, F_OK)))
         return nj_fail(err, "--resume: no output keeps a journal; files do (ndjson, csv, avro, fits, sqlite, "
                             "parquet, packets)");
-    if (strict && there && complete == files) { /* the next worker still has to report */
+    bool finished = strict && there && complete == files; /* a worker's successor still has to report */
+    if (finished && lacks_report(o->report))
+        nj_log(NJ_LOG_INFO, "the outputs are complete: only the report is written");
+    else if (finished) {
         nj_log(NJ_LOG_INFO, "the outputs are complete: there is nothing to resume");
         return 1;
     }

@@ -180,12 +180,11 @@ static bool has_line(const char *lines, const char *line, size_t n)
     return false;
 }
 
-/* A report without one does not name the modules. */
-static bool has_alerts(const nj_merge_shard *s)
+/* A shard whose process had no alert of its own does not name the modules: there was none, or all had been
+ * done before it was killed and only the report was left. The journals of the outputs name them always. */
+static bool names_modules(const nj_merge_shard *s)
 {
-    int64_t n = 0;
-    for (uint32_t i = 0; i < s->n_streams; i++) n += s->stream[i].alerts;
-    return n > 0;
+    return !strncmp(s->configuration, "module ", 7) || strstr(s->configuration, "\nmodule ");
 }
 
 /* The lines that one has and the other lacks, a few of them. */
@@ -195,7 +194,7 @@ static void compare_lines(nj_merge_set *set, const nj_merge_shard *has, const nj
     int n = 0;
     for (const char *line = has->configuration, *end; (end = strchr(line, '\n')); line = end + 1) {
         size_t size = (size_t)(end - line);
-        if (!strncmp(line, "module ", 7) && (!has_alerts(has) || !has_alerts(lacks))) continue;
+        if (!strncmp(line, "module ", 7) && (!names_modules(has) || !names_modules(lacks))) continue;
         if (is_the_shards(line) || has_line(lacks->configuration, line, size)) continue;
         if (n++ < SHOWN) fault(set, "%s has, and %s has not: %.*s", has->path, lacks->path, (int)size, line);
     }

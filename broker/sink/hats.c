@@ -26,7 +26,7 @@ const nj_param nj_hats_settings[] = {
 
 typedef struct hats_sink {
     nj_sink base;
-    nj_sink *rows; /* DIR/rows.parquet */
+    nj_sink *rows; /* DIR/rows.parquet; NULL when a run before made the catalogue of it */
     nj_sink_args args;
     hats_conf conf;
     char path[4200], created_by[64];
@@ -68,6 +68,13 @@ static int check(const nj_sink_args *args, nj_error *err)
 
 static int close_hats(nj_sink *sink, nj_error *err);
 
+/* A run that ended between this output's last commit and another's has made the catalogue already: the run
+ * that goes on has no rows for it. */
+static bool was_finished(const nj_sink_args *args)
+{
+    return args->mark && args->mark->complete && !is_there(args->target, "rows.parquet");
+}
+
 static nj_sink *open_hats(const nj_sink_args *args, nj_error *err)
 {
     hats_sink *s = calloc(1, sizeof *s);
@@ -86,6 +93,7 @@ static nj_sink *open_hats(const nj_sink_args *args, nj_error *err)
         goto bad;
     }
     own.target = s->path;
+    if (was_finished(args)) return &s->base;
     if (nj_parquet_packing(args->settings, &s->tree.codec, &s->tree.level, &s->tree.page_bytes, err))
         goto bad;
     s->rows = nj_sink_parquet.open(&own, err);
@@ -116,7 +124,7 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     }
     if (s->ra == UINT32_MAX || s->dec == UINT32_MAX)
         return nj_fail(err, "hats:%s: the columns ra and dec are wanted", s->args.target);
-    return s->rows->class->begin(s->rows, field, n_fields, metadata, err);
+    return s->rows ? s->rows->class->begin(s->rows, field, n_fields, metadata, err) : 0;
 }
 
 /* A row without a place is in no file of the sky. */
@@ -124,6 +132,10 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     hats_sink *s = (hats_sink *)sink;
     const double *ra = rows->value[s->ra].data, *dec = rows->value[s->dec].data;
+    if (!s->rows)
+        return rows->n ? nj_fail(err, "hats:%s: is a complete catalogue, which takes no more rows",
+                                 s->args.target)
+                       : 0;
     uint32_t *list = malloc((rows->n + 1) * sizeof *list);
     nj_rows own = *rows;
     if (!list) return nj_fail(err, "hats:%s: out of memory", s->args.target);
@@ -145,7 +157,7 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 static int flush(nj_sink *sink, nj_error *err)
 {
     hats_sink *s = (hats_sink *)sink;
-    return s->rows->class->flush(s->rows, err);
+    return s->rows ? s->rows->class->flush(s->rows, err) : 0;
 }
 
 /* The tree is made before the journal says that all is complete: a run that dies in between makes it
@@ -153,6 +165,7 @@ static int flush(nj_sink *sink, nj_error *err)
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
     hats_sink *s = (hats_sink *)sink;
+    if (!s->rows) return 0;
     if (keep->complete && !s->complete) {
         if (s->rows->class->finish(s->rows, err) || nj_hats_tree_make(&s->tree, err)) return -1;
         s->complete = true;
@@ -163,7 +176,7 @@ static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 static int close_hats(nj_sink *sink, nj_error *err)
 {
     hats_sink *s = (hats_sink *)sink;
-    int rc = s->rows->class->close(s->rows, err);
+    int rc = s->rows ? s->rows->class->close(s->rows, err) : 0;
     if (s->complete && !rc) unlink(s->path);
     if (!s->complete && is_there(s->args.target, "rows.parquet"))
         nj_log(NJ_LOG_WARN, "hats:%s: the run was not complete, so its rows are in %s; --resume goes on",
@@ -182,7 +195,8 @@ static int look(const char *target, nj_mark *mark, nj_error *err)
 static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
 {
     const hats_sink *s = (const hats_sink *)sink;
-    s->rows->class->extent(s->rows, bytes, rows);
+    *bytes = *rows = 0;
+    if (s->rows) s->rows->class->extent(s->rows, bytes, rows);
 }
 
 const nj_sink_class nj_sink_hats = {
