@@ -1,11 +1,10 @@
 /* snn.c - SuperNNova: a recurrent network classifies the light curve; one instance per trained model
  * (snn_snia_vs_nonia, ...).
  *
- * Method: points of one night are grouped into steps of fluxes, errors,
- * time since the step before and the set of bands;
- *   the network reads the steps in both directions. Fluxes are SNANA's FLUXCAL, from magnitudes (ZTF:
- *   unsigned, as Fink) or from fluxes in nJy (Rubin). Which inputs there are and how they are scaled is the
- *   model's manifest's to say.
+ * Method: points of one night are grouped into steps of fluxes, errors, time since the step before and the
+ *   set of bands; the network reads the steps in both directions. Fluxes are SNANA's FLUXCAL, from magnitudes
+ *   (ZTF: unsigned, as Fink) or from fluxes in nJy (Rubin). The manifest says which inputs there are, and how
+ *   they are scaled.
  * Notes: models with norm cosmo_quantile divide fluxes by a quantile of their own instead of taking
  *   logarithms, and may want the host's redshift and the Galaxy's reddening (host_z and mwebv, which ELAsTiCC
  *   has). A single band of the model must be there. With cuts = fink: two valid points, at most 90 days since
@@ -22,7 +21,7 @@
 
 enum { JD, BAND, VALUE, ERROR, START, ROID, OTYPE, REDSHIFT };
 enum { SCORE };
-enum { MAX_FEATURES = 128, BANDS = 6, ROWS = 8, OBJECT_NUMBERS = 3 };
+enum { MAX_FEATURES = 128, BANDS = 6, ROWS = 16, OBJECT_NUMBERS = 3 };
 static const double step_days = 0.33; /* points within this of a step's first point belong to it */
 static const char band_letter[] = "ugrizy";
 
@@ -43,6 +42,7 @@ typedef struct feature {
     uint32_t set;          /* BAND_SET: bits of the bands */
     uint32_t object;       /* OBJECT: index into object_name */
     double min, mean, std; /* of the logarithmic scaling */
+    float absent;          /* what stands for 0 */
 } feature;
 
 typedef struct state {
@@ -50,11 +50,10 @@ typedef struct state {
     const nj_model_service *service;
     nj_model *model;
     feature feature[MAX_FEATURES];
-    uint32_t n_features, width;
-    uint32_t model_bands; /* bits of the bands that the model reads */
+    uint32_t n_features, width, n_object; /* n_object: numbers of the object */
+    uint32_t model_bands;                 /* bits of the bands that the model reads */
     int fink_cuts, from_flux, has_y;
     int by_quantile; /* norm cosmo_quantile: fluxes over a quantile of their own, not by logarithms */
-    uint32_t n_object;
 } state;
 
 typedef struct thread {
@@ -68,6 +67,18 @@ typedef struct sequence {
 } sequence;
 
 /* --- opening --- */
+
+static double scaled(const feature *f, double v)
+{
+    v = v > f->min ? v : f->min;
+    return (log(v - f->min + 1e-5) - f->mean) / f->std;
+}
+
+/* A flux or its error: by logarithms, or clipped only until by_quantile(). */
+static float first_scaling(const state *s, const feature *f, double v)
+{
+    return (float)(s->by_quantile ? v > f->min ? v : f->min : scaled(f, v));
+}
 
 static uint32_t band_of(const state *s, char letter)
 {
@@ -84,6 +95,7 @@ static int read_scaling(const state *s, const char *name, feature *f)
         snprintf(path, sizeof path, "preprocessing.constants.%s.%s", name, key[k]);
         if (s->service->number(s->model, path, value[k])) return -1;
     }
+    f->absent = first_scaling(s, f, 0);
     return f->std > 0 ? 0 : -1;
 }
 
@@ -224,26 +236,14 @@ typedef struct night {
     float flux[BANDS], error[BANDS];
 } night;
 
-static double scaled(const feature *f, double v)
-{
-    v = v > f->min ? v : f->min;
-    return (log(v - f->min + 1e-5) - f->mean) / f->std;
-}
-
-/* A flux or its error: by logarithms, or clipped only until by_quantile(). */
-static float first_scaling(const state *s, const feature *f, double v)
-{
-    return (float)(s->by_quantile ? v > f->min ? v : f->min : scaled(f, v));
-}
-
 static void write_step(const state *s, const night *n, float delta, float *out)
 {
     for (uint32_t k = 0; k < s->n_features; k++) {
         const feature *f = &s->feature[k];
         int here = f->band < BANDS && n->bands & 1u << f->band;
         switch (f->kind) {
-        case FLUX: out[k] = first_scaling(s, f, here ? n->flux[f->band] : 0); break;
-        case FLUX_ERROR: out[k] = first_scaling(s, f, here ? n->error[f->band] : 0); break;
+        case FLUX: out[k] = here ? first_scaling(s, f, n->flux[f->band]) : f->absent; break;
+        case FLUX_ERROR: out[k] = here ? first_scaling(s, f, n->error[f->band]) : f->absent; break;
         case OBJECT: out[k] = 0; break; /* write_object() */
         case DELTA_TIME: out[k] = (float)scaled(f, delta); break;
         default: out[k] = f->set == (n->bands & s->model_bands) && n->bands & s->model_bands; break;
@@ -266,7 +266,7 @@ static void fluxcal(const state *s, double value, double error, double *flux, do
     *sigma = s->from_flux ? error * NJ_FLUXCAL_PER_NJY : nj_fluxcal_err_of_mag(value, error);
 }
 
-/* The valid points of a row; all arrays have room for every point. */
+/* The valid points of a row; arrays have room for all. */
 typedef struct points {
     uint32_t n;
     uint32_t *order;           /* [n] indices in the packet, in order of time */

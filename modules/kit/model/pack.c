@@ -1,6 +1,7 @@
 /* pack.c - the fast kernels read weights in an order of their own; this reorders them once at load. */
 #include <string.h>
 
+#include "lstm_step.h"
 #include "plan.h"
 
 const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in,
@@ -33,6 +34,23 @@ const float *nj_pack_bias(nj_pool *pool, const float *a, const float *b, uint32_
 {
     float *to = nj_pool_alloc(pool, (size_t)(n + block - 1) / block * block, sizeof *to);
     for (uint32_t k = 0; to && k < n; k++) to[k] = (a ? a[k] : 0) + (b ? b[k] : 0);
+    return to;
+}
+
+/* [gate][unit][n_in] to blocks of [block of units][gate][unit of the block]; zero beyond the last unit. Each
+ * gate times its factor. */
+const float *nj_pack_gates(nj_pool *pool, const float *weight, uint32_t n_units, uint32_t n_in,
+                           uint32_t block, const float factor[4])
+{
+    const uint32_t n_out = (n_units + NJ_LSTM_UNITS - 1) / NJ_LSTM_UNITS * NJ_LSTM_BLOCK;
+    float *to = nj_pool_alloc(pool, nj_product_packed(n_out, n_in, block), sizeof *to);
+    for (uint32_t k = 0; to && k < n_out; k++) {
+        const uint32_t gate = k % NJ_LSTM_BLOCK / NJ_LSTM_UNITS,
+                       unit = k / NJ_LSTM_BLOCK * NJ_LSTM_UNITS + k % NJ_LSTM_UNITS;
+        for (uint32_t j = 0; unit < n_units && j < n_in; j++)
+            to[((size_t)(k / block) * n_in + j) * block + k % block] =
+                factor[gate] * weight[((size_t)gate * n_units + unit) * n_in + j];
+    }
     return to;
 }
 

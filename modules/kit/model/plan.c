@@ -121,7 +121,7 @@ void nj_plan_lives(nj_net_plan *plan)
 int nj_plan_build(nj_net_plan *plan, const nj_model *model, nj_pool *pool, nj_model_error *err)
 {
     const nj_onnx *onnx = &model->onnx;
-    *plan = (nj_net_plan){ .pool = pool, .isa = nj_isa_best(), .chunk = 8 };
+    *plan = (nj_net_plan){ .pool = pool, .isa = nj_isa_best(), .chunk = 8, .chunk_short = 32 };
     if (onnx->n_nodes > 2048)
         return nj_model_fail(err, "%u operators are too many for the built-in engine", onnx->n_nodes);
     plan->step = nj_pool_alloc(pool, 2 * (size_t)onnx->n_nodes + 8, sizeof *plan->step);
@@ -151,6 +151,7 @@ struct nj_plan_work {
     nj_tensor *all, *one; /* [n_values] tensors of a chunk, and of one row for the image steps */
     float *scratch;
     size_t n_scratch;
+    uint32_t rows, rows_short, steps; /* what there is room for: rows of steps, rows_short of fewer */
 };
 
 static int input_shape(const nj_model *model, uint32_t i, uint32_t rows, uint32_t steps, nj_tensor *t)
@@ -289,16 +290,38 @@ void nj_plan_work_free(nj_plan_work *w)
     free(w);
 }
 
-static int reserve(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows,
-                   uint32_t steps, slot *slots)
+/* Many short rows may run at once where nothing is an image. */
+static int has_steps(const nj_net_plan *plan, const nj_model *model)
+{
+    for (uint32_t i = 0; i < model->info.n_inputs; i++)
+        if (model->info.input[i].has_steps) return plan->image_steps == 0;
+    return 0;
+}
+
+/* Room for w->rows of w->steps, and w->rows_short of so many steps that both have about as many in all. What
+ * lies between needs no more: sizes are sums of rows, steps, and their products. */
+static int infer_sizes(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w)
+{
+    const uint32_t few = (uint32_t)((uint64_t)w->rows * w->steps / w->rows_short);
+    if (infer(plan, model, plan->n_steps, w->rows, w->steps, w->all, &w->n_scratch) ||
+        infer(plan, model, plan->image_steps, 1, w->steps, w->one, &w->n_scratch))
+        return -1;
+    for (uint32_t i = 0; i < plan->n_values; i++) w->size[i] = w->all[i].n;
+    if (w->rows_short > w->rows &&
+        infer(plan, model, plan->n_steps, w->rows_short, few ? few : 1, w->all, &w->n_scratch))
+        return -1;
+    for (uint32_t i = 0; i < plan->n_values; i++)
+        if (w->size[i] > w->all[i].n) w->all[i].n = w->size[i];
+    memset(w->size, 0, plan->n_values * sizeof *w->size);
+    return 0;
+}
+
+static int reserve(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, slot *slots)
 {
     size_t top;
     fixed_tensors(plan, w->all);
     fixed_tensors(plan, w->one);
-    if (infer(plan, model, plan->n_steps, rows, steps, w->all, &w->n_scratch) ||
-        infer(plan, model, plan->image_steps, 1, steps, w->one, &w->n_scratch))
-        return -1;
-    if (lay_out(plan, model, w, slots, &top)) return -1;
+    if (infer_sizes(plan, model, w) || lay_out(plan, model, w, slots, &top)) return -1;
     w->memory = aligned_alloc(64, (top + w->n_scratch + 64) / 16 * 64);
     if (!w->memory) return -1;
     memset(w->memory, 0, (top + w->n_scratch + 64) / 16 * 64);
@@ -320,7 +343,10 @@ nj_plan_work *nj_plan_work_new(const nj_net_plan *plan, const nj_model *model, u
     w->all = calloc(plan->n_values, sizeof *w->all);
     w->one = calloc(plan->n_values, sizeof *w->one);
     if (!w->size || !w->start || !w->home || !w->all || !w->one) goto done;
-    rc = reserve(plan, model, w, rows < plan->chunk ? rows : plan->chunk, steps, slots);
+    w->rows = rows < plan->chunk ? rows : plan->chunk;
+    w->rows_short = !has_steps(plan, model) ? w->rows : rows < plan->chunk_short ? rows : plan->chunk_short;
+    w->steps = steps;
+    rc = reserve(plan, model, w, slots);
 done:
     free(slots);
     if (rc == 0) return w;
@@ -414,15 +440,24 @@ static int outputs_fit(const nj_net_plan *plan, const nj_model *model, const nj_
     return 1;
 }
 
+/* Rows that run at once. */
+static uint32_t chunk_of(const nj_plan_work *w, uint32_t steps)
+{
+    const uint64_t most = steps ? (uint64_t)w->rows * w->steps / steps : w->rows;
+    return most < w->rows ? w->rows : most < w->rows_short ? (uint32_t)most : w->rows_short;
+}
+
 static int run_chunks(const nj_net_plan *plan, nj_plan_work *w, const nj_model *model,
                       const nj_model_call *call)
 {
-    for (uint32_t row = 0; row < call->n_rows; row += plan->chunk) {
-        uint32_t rows = call->n_rows - row < plan->chunk ? call->n_rows - row : plan->chunk;
-        if (infer(plan, model, plan->n_steps, rows, call->n_steps, w->all, NULL)) return NJ_EDATA;
+    const uint32_t chunk = chunk_of(w, call->n_steps);
+    for (uint32_t row = 0; row < call->n_rows; row += chunk) {
+        uint32_t rows = call->n_rows - row < chunk ? call->n_rows - row : chunk;
+        size_t scratch = 0;
+        if (infer(plan, model, plan->n_steps, rows, call->n_steps, w->all, &scratch)) return NJ_EDATA;
         if (plan->image_steps && infer(plan, model, plan->image_steps, 1, call->n_steps, w->one, NULL))
             return NJ_EDATA;
-        if (!fits(plan, w) || !outputs_fit(plan, model, w, rows)) return NJ_EDATA;
+        if (scratch > w->n_scratch || !fits(plan, w) || !outputs_fit(plan, model, w, rows)) return NJ_EDATA;
         run_images(plan, model, w, call, row, rows);
         set_data(plan, model, w, call, row, w->all);
         run_steps(plan, w, plan->image_steps, plan->n_steps, w->all);

@@ -37,7 +37,7 @@ struct nj_net_step {
     uint32_t n_in, n_out;
     /* what the attributes say; a kind uses what it needs */
     int32_t kernel[2], stride[2], pad[4], group, axis, keep_dims, hidden, n_directions, reverse, trans_b,
-        trans_a, relu, alias;
+        trans_a, relu, alias, gates_fused;
     int32_t perm[NJ_MODEL_RANK], axes[NJ_MODEL_RANK], n_axes;
     const int64_t *target; /* Reshape */
     float alpha, beta, epsilon;
@@ -63,6 +63,7 @@ struct nj_net_plan {
     nj_net_step *step;
     uint32_t n_values, n_steps, cap_values;
     uint32_t chunk;                /* rows at a time */
+    uint32_t chunk_short;          /* of few steps: as many rows as have the steps of `chunk` long ones */
     uint32_t image_steps;          /* the first steps work on images and run row by row */
     const int32_t *input, *output; /* values of the model's inputs and outputs, in info's order */
 };
@@ -91,6 +92,8 @@ const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out,
                              size_t step_out, size_t step_in, uint32_t block);
 const float *nj_pack_conv(nj_pool *pool, const nj_tensor *weight, uint32_t block);
 const float *nj_pack_bias(nj_pool *pool, const float *a, const float *b, uint32_t n, uint32_t block);
+const float *nj_pack_gates(nj_pool *pool, const float *weight, uint32_t n_units, uint32_t n_in,
+                           uint32_t block, const float factor[4]);
 const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *weight, uint32_t out_columns);
 
 /* The op of that ONNX name, or NULL; and reading its attributes. (ops.c) */

@@ -47,7 +47,7 @@ typedef struct nj_lanes {
                  uint32_t stride_x, uint32_t n_x, float *out);
     void (*sigmoid)(const float *in, size_t n, float *out);
     void (*tanh)(const float *in, size_t n, float *out);
-    /* One step of an LSTM for one row: gate [4 * hidden] in ONNX order i, o, f, c;
+    /* The gates of one step of an LSTM: gate [4 * hidden] in ONNX order i, o, f, c;
      * cell [hidden] is updated. */
     void (*lstm)(const float *gate, uint32_t hidden, float *cell, float *out);
 } nj_lanes;
