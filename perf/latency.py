@@ -80,11 +80,7 @@ def main():
     p.add_argument("--seconds", type=int, default=15)
     p.add_argument("--threads", type=int, default=2)
     a = p.parse_args()
-    result = {}
-    if os.path.exists(OUT):
-        with open(OUT) as f:
-            result = json.load(f)
-    result["what"] = __doc__.split("\n")[0]
+    result = night.kept(OUT, __doc__)
     with tempfile.TemporaryDirectory(prefix="nightjar-perf-") as folder:
         os.chdir(folder)
         night.build_catalogs(night.BIN)
@@ -95,9 +91,7 @@ def main():
             with MockBroker(64) as broker:
                 broker.topic(name)
                 result[name] = measure(broker.server, name, *CASES[name], a.seconds, a.threads)
-            with open(OUT, "w") as f:
-                json.dump(result, f, indent=1)
-                f.write("\n")
+            night.keep(OUT, result)
 
 
 if __name__ == "__main__":

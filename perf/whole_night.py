@@ -251,14 +251,26 @@ def make_night(path, copies):
                 t.add(os.path.join(ZTF, f), arcname=f"{k}_{f}")
 
 
+def kept(path, what):
+    """The results that stand in a file of perf/results, with its first line; empty where there is none."""
+    result = {}
+    if os.path.exists(path):
+        with open(path) as f:
+            result = json.load(f)
+    result["what"] = what.split("\n")[0]
+    return result
+
+
+def keep(path, result):
+    with open(path, "w") as f:
+        json.dump(result, f, indent=1)
+        f.write("\n")
+
+
 def main():
     parts = {f.__name__: f for f in (real, drain, simulated, rates)}
     wanted = sys.argv[1:] or list(parts)
-    result = {}
-    if os.path.exists(OUT):
-        with open(OUT) as f:
-            result = json.load(f)
-    result["what"] = __doc__.split("\n")[0]
+    result = kept(OUT, __doc__)
     with tempfile.TemporaryDirectory(prefix="nightjar-perf-") as folder:
         os.chdir(folder)
         build_catalogs(BIN)
@@ -267,9 +279,7 @@ def main():
             result[name] = parts[name]()
             with open("report.json") as f:
                 result[name]["context"] = json.load(f)["context"]
-            with open(OUT, "w") as f:
-                json.dump(result, f, indent=1)
-                f.write("\n")
+            keep(OUT, result)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../sink/file.h"
+#include "../sink/sqlite_sink.h"
 #include "merge.h"
 
 typedef struct in {
@@ -113,37 +114,10 @@ static int put(nj_merge_out *o, nj_merge_shard *s, nj_error *err)
     return 0;
 }
 
-static int put_journal(nj_merge_out *o, nj_error *err)
-{
-    out *t = o->state;
-    const nj_mark *m = &o->mark;
-    const struct {
-        const char *key, *text;
-        int64_t number;
-    } item[] = { { "run", m->run, 0 },      { "configuration", m->configuration, 0 },
-                 { "state", m->state, 0 },  { "commit", NULL, (int64_t)m->commit },
-                 { "rows", NULL, m->rows }, { "complete", NULL, m->complete } };
-    sqlite3_stmt *q = NULL;
-    if (sqlite3_prepare_v2(t->db, "INSERT OR REPLACE INTO nightjar_journal VALUES(?, ?)", -1, &q, NULL))
-        return failed(o->path, t->db, err);
-    int rc = 0;
-    for (size_t i = 0; i < sizeof item / sizeof *item && !rc; i++) {
-        sqlite3_bind_text(q, 1, item[i].key, -1, SQLITE_STATIC);
-        if (item[i].text)
-            sqlite3_bind_text(q, 2, item[i].text, -1, SQLITE_STATIC);
-        else
-            sqlite3_bind_int64(q, 2, item[i].number);
-        if (sqlite3_step(q) != SQLITE_DONE) rc = failed(o->path, t->db, err);
-        sqlite3_reset(q);
-    }
-    sqlite3_finalize(q);
-    return rc;
-}
-
 static int end(nj_merge_out *o, nj_error *err)
 {
     out *t = o->state;
-    if (put_journal(o, err)) return -1;
+    if (nj_sqlite_put_journal(t->db, &o->mark)) return failed(o->path, t->db, err);
     sqlite3_finalize(t->insert);
     t->insert = NULL;
     if (sqlite3_exec(t->db, "COMMIT; VACUUM", NULL, NULL, NULL)) return failed(o->path, t->db, err);

@@ -257,36 +257,41 @@ static int prepare_insert(sqlite_sink *s, nj_error *err)
     return rc;
 }
 
-/* In the transaction of the rows that it speaks of. */
-static int put_journal(sqlite_sink *s, const nj_keep *keep, nj_error *err)
+int nj_sqlite_put_journal(sqlite3 *db, const nj_mark *mark)
 {
     const struct {
         const char *key, *text;
         int64_t number;
-    } item[] = { { "run", s->args.run, 0 },
-                 { "configuration", s->args.configuration, 0 },
-                 { "state", keep->state ? keep->state : "", 0 },
-                 { "commit", NULL, (int64_t)keep->commit },
-                 { "rows", NULL, s->n_rows },
-                 { "complete", NULL, keep->complete } };
+    } item[] = { { "run", mark->run, 0 },      { "configuration", mark->configuration, 0 },
+                 { "state", mark->state, 0 },  { "commit", NULL, (int64_t)mark->commit },
+                 { "rows", NULL, mark->rows }, { "complete", NULL, mark->complete } };
     sqlite3_stmt *q = NULL;
-    if (nj_sqlite_run(s, "CREATE TABLE IF NOT EXISTS nightjar_journal(key TEXT PRIMARY KEY, value)",
-                      "journal", err))
-        return -1;
-    if (sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO nightjar_journal VALUES(?, ?)", -1, &q, NULL))
-        return nj_sqlite_failed(s, "journal", err);
-    int rc = 0;
+    int rc = sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO nightjar_journal VALUES(?, ?)", -1, &q, NULL);
     for (size_t i = 0; i < sizeof item / sizeof *item && !rc; i++) {
         sqlite3_bind_text(q, 1, item[i].key, -1, SQLITE_STATIC);
         if (item[i].text)
             sqlite3_bind_text(q, 2, item[i].text, -1, SQLITE_STATIC);
         else
             sqlite3_bind_int64(q, 2, item[i].number);
-        if (sqlite3_step(q) != SQLITE_DONE) rc = nj_sqlite_failed(s, "journal", err);
-        sqlite3_reset(q);
+        rc = sqlite3_step(q) == SQLITE_DONE ? sqlite3_reset(q) : -1;
     }
-    sqlite3_finalize(q);
-    return rc;
+    sqlite3_finalize(q); /* the message of a step that failed stays */
+    return rc ? -1 : 0;
+}
+
+/* In the transaction of the rows that it speaks of. */
+static int put_journal(sqlite_sink *s, const nj_keep *keep, nj_error *err)
+{
+    const nj_mark mark = { .run = (char *)s->args.run,
+                           .configuration = (char *)s->args.configuration,
+                           .state = (char *)(keep->state ? keep->state : ""),
+                           .commit = keep->commit,
+                           .rows = s->n_rows,
+                           .complete = keep->complete };
+    if (nj_sqlite_run(s, "CREATE TABLE IF NOT EXISTS nightjar_journal(key TEXT PRIMARY KEY, value)",
+                      "journal", err))
+        return -1;
+    return nj_sqlite_put_journal(s->db, &mark) ? nj_sqlite_failed(s, "journal", err) : 0;
 }
 
 static void read_journal(sqlite3 *db, nj_mark *mark)

@@ -9,11 +9,11 @@ TAP; --out writes the figures as JSON."""
 import argparse, json, os, re, signal, statistics, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, skip
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report
 
 needs("confluent_kafka")
 import live
-from cluster import Cluster, NoKafka
+from cluster import on_cluster, write_figures
 
 NIGHT = 3000  # alerts that are sent again and again
 SLOW = (0.95, 0.05)  # s: stopped, and running
@@ -41,6 +41,8 @@ def watch(child, pid, slow):
 
 
 def trial(c):
+    r = nightjar("simulate", "-n", NIGHT, "--seed", 7, "-q", "-o", "night.tar")
+    ok(r.returncode == 0, "a night", r.stderr)
     c.make("behind", 6, **{"retention.bytes": str(640 << 20), "segment.bytes": str(32 << 20)})
     url = f"kafka://{c.bootstrap}/behind?group=g&from=earliest"
     args = [NIGHTJAR, "run", url, "-q", "-j", "1", "-o", "ndjson:rows-{n}.ndjson.zst?rotate=100MB"]
@@ -62,12 +64,14 @@ def trial(c):
     ok(after < before + KEPT_MB, "when it has caught up the memory goes back", (before, after))
     ledger = report("run.json")["ledger"]
     ok(ledger["closed"] and ledger["missing"] == 0, "every alert is accounted for", ledger)
-    return {
+    figures = {
         "own_mb": {"before": round(before, 1), "behind_most": round(most, 1), "after": round(after, 1)},
         "own_mb_every_5_s": [[round(x, 1) for x in p[::5]] for p in phases],
         "alerts": ledger["consumed"],
         "load": os.getloadavg(),
     }
+    print("# " + json.dumps(figures["own_mb"]))
+    write_figures(opts.out, figures, cpus=os.cpu_count())
 
 
 def main():
@@ -80,26 +84,7 @@ def main():
     opts = p.parse_args()
     opts.out = os.path.abspath(opts.out) if opts.out else None
     with Folder():
-        try:
-            c = Cluster("kafka", 1)
-        except NoKafka as why:
-            skip("a run that is behind, on a real Kafka", str(why))
-            return
-        try:
-            r = nightjar("simulate", "-n", NIGHT, "--seed", 7, "-q", "-o", "night.tar")
-            ok(r.returncode == 0, "a night", r.stderr)
-            figures = trial(c)
-        finally:
-            c.end()
-    print("# " + json.dumps(figures["own_mb"]))
-    if opts.out:
-        figures["how"] = {
-            "command": " ".join(["tests/long/behind.py", *sys.argv[1:]]),
-            "cpus": os.cpu_count(),
-        }
-        with open(opts.out, "w") as f:
-            json.dump(figures, f, indent=1)
-            f.write("\n")
+        on_cluster("a run that is behind, on a real Kafka", 1, trial)
 
 
 main()

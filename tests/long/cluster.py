@@ -2,7 +2,10 @@
 
 The jars are those that tests/e2e/kafka-up fetches. Needs Java 17 and confluent-kafka (for the topics)."""
 
-import atexit, base64, os, signal, subprocess, time, uuid
+import atexit, base64, json, os, signal, subprocess, sys, time, uuid
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+from tap import skip
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 UP = os.path.join(ROOT, "tests", "e2e", "kafka-up")
@@ -43,6 +46,29 @@ log4j.appender.a.layout.ConversionPattern=[%d] %p %m (%c)%n
 
 class NoKafka(Exception):
     """Java, Maven or the jars cannot be had here."""
+
+
+def on_cluster(what, brokers, trial):
+    """trial(cluster), with brokers that end after it; without Kafka, `what` is skipped by name."""
+    try:
+        c = Cluster("kafka", brokers)
+    except NoKafka as why:
+        return skip(what, str(why))
+    try:
+        trial(c)
+    finally:
+        c.end()
+
+
+def write_figures(path, figures, **how):
+    """The figures of the trial, as JSON, with the command; nothing without a path."""
+    if not path:
+        return
+    command = " ".join(["tests/long/" + os.path.basename(sys.argv[0]), *sys.argv[1:]])
+    figures["how"] = {"command": command, **how}
+    with open(path, "w") as f:
+        json.dump(figures, f, indent=1)
+        f.write("\n")
 
 
 def said(*words):

@@ -10,11 +10,11 @@ Speaks TAP; --out writes the figures as JSON. Seconds until the first new row ar
 import argparse, collections, itertools, json, os, random, shutil, signal, sys, time, traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from tap import Folder, done, needs, nightjar, ok, skip
+from tap import Folder, done, needs, nightjar, ok
 
 needs("confluent_kafka", "fastavro", "astropy", "pyarrow")
 import live
-from cluster import Cluster, NoKafka
+from cluster import on_cluster, write_figures
 
 opts, figures = None, {}
 WAIT_S = 240
@@ -238,6 +238,14 @@ def trial(c, name):
         eos(c)
 
 
+def trials(c):
+    for name in opts.only.split(","):
+        try:
+            trial(c, name)
+        except Exception:
+            ok(False, f"{name}: runs to its end", traceback.format_exc())
+
+
 def main():
     global opts
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -267,27 +275,8 @@ def main():
             "night.tar",
         )
         ok(r.returncode == 0, "a night", r.stderr)
-        try:
-            c = Cluster("kafka", opts.brokers)
-        except NoKafka as why:
-            skip("live runs on three brokers", str(why))
-            return
-        try:
-            for name in opts.only.split(","):
-                try:
-                    trial(c, name)
-                except Exception:
-                    ok(False, f"{name}: runs to its end", traceback.format_exc())
-        finally:
-            c.end()
-    if opts.out:
-        figures["how"] = {
-            "command": " ".join(["tests/long/kills.py", *sys.argv[1:]]),
-            "begun": begun,
-        }
-        with open(opts.out, "w") as f:
-            json.dump(figures, f, indent=1)
-            f.write("\n")
+        on_cluster("live runs on three brokers", opts.brokers, trials)
+    write_figures(opts.out, figures, begun=begun)
 
 
 main()

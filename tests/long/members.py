@@ -16,7 +16,7 @@ from tap import Folder, done, needs, nightjar, ok, skip
 
 needs("confluent_kafka", "fastavro", "astropy", "pyarrow")
 import live
-from cluster import Cluster, NoKafka
+from cluster import on_cluster, write_figures
 
 SESSION_S = 6
 opts, figures = None, {}
@@ -232,6 +232,15 @@ def away(c):
     clear(c, group)
 
 
+def trials(c):
+    parts = [(in_turn, (int(m),)) for m in opts.members.split(",")]
+    for part, args in parts + [(away, ())] * (opts.away > 0):
+        try:
+            part(c, *args)
+        except Exception:
+            ok(False, f"{part.__name__}: runs to its end", traceback.format_exc())
+
+
 def main():
     global opts
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -251,29 +260,8 @@ def main():
     with Folder():
         r = nightjar("simulate", "-n", max(opts.alerts, 300), "--seed", 7, "-q", "-o", "night.tar")
         ok(r.returncode == 0, "a night", r.stderr)
-        try:
-            c = Cluster("kafka", opts.brokers)
-        except NoKafka as why:
-            skip("members of one group", str(why))
-            return
-        try:
-            parts = [(in_turn, (int(m),)) for m in opts.members.split(",")]
-            for part, args in parts + [(away, ())] * (opts.away > 0):
-                try:
-                    part(c, *args)
-                except Exception:
-                    ok(False, f"{part.__name__}: runs to its end", traceback.format_exc())
-        finally:
-            c.end()
-    if opts.out:
-        figures["how"] = {
-            "command": " ".join(["tests/long/members.py", *sys.argv[1:]]),
-            "begun": begun,
-            "load": os.getloadavg()[0],
-        }
-        with open(opts.out, "w") as f:
-            json.dump(figures, f, indent=1)
-            f.write("\n")
+        on_cluster("members of one group", opts.brokers, trials)
+    write_figures(opts.out, figures, begun=begun, load=os.getloadavg()[0])
 
 
 main()

@@ -10,11 +10,11 @@ the run is behind by what the feeder has sent and it has not yet written."""
 import argparse, json, os, re, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows
 
 needs("confluent_kafka")
 import live
-from cluster import Cluster, NoKafka
+from cluster import on_cluster, write_figures
 from overload_kit import module
 
 # square roots of one alert: some ms, and less; the others are the default modules
@@ -139,21 +139,8 @@ def main():
     opts.out = os.path.abspath(opts.out) if opts.out else None
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with Folder():
-        try:
-            c = Cluster("kafka", 1)
-        except NoKafka as why:
-            skip("overload on a real Kafka", str(why))
-            return
-        try:
-            trial(c)
-        finally:
-            c.end()
-    if opts.out:
-        how = {"command": " ".join(["tests/long/overload.py", *sys.argv[1:]]), "begun": begun}
-        figures["how"] = {**how, "cpus": os.cpu_count(), "load": os.getloadavg()[0]}
-        with open(opts.out, "w") as f:
-            json.dump(figures, f, indent=1)
-            f.write("\n")
+        on_cluster("overload on a real Kafka", 1, trial)
+    write_figures(opts.out, figures, begun=begun, cpus=os.cpu_count(), load=os.getloadavg()[0])
 
 
 main()

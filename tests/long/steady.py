@@ -9,11 +9,11 @@ Speaks TAP; --out writes the figures as JSON. How long alerts waited is a figure
 import argparse, json, os, re, socket, statistics, sys, threading, time, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from tap import NIGHTJAR, Folder, done, free_port, needs, nightjar, ok, report, skip
+from tap import NIGHTJAR, Folder, done, free_port, needs, nightjar, ok, report
 
 needs("confluent_kafka")
 import live
-from cluster import Cluster, NoKafka
+from cluster import on_cluster, write_figures
 
 NIGHT = 3000  # alerts that are sent again and again
 SAMPLE_S = 2
@@ -171,6 +171,13 @@ def written(port):
     return int(found.group(1)) if found else 0
 
 
+def trials(c):
+    r = nightjar("simulate", "-n", NIGHT, "--seed", 7, "-q", "-o", "night.tar")
+    ok(r.returncode == 0, "a night", r.stderr)
+    for rate in opts.rates.split(","):
+        trial(c, int(rate))
+
+
 def main():
     global opts
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -182,29 +189,9 @@ def main():
     opts.out = os.path.abspath(opts.out) if opts.out else None
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with Folder():
-        try:
-            c = Cluster("kafka", 1)
-        except NoKafka as why:
-            skip("steady rates on a real Kafka", str(why))
-            return
-        try:
-            r = nightjar("simulate", "-n", NIGHT, "--seed", 7, "-q", "-o", "night.tar")
-            ok(r.returncode == 0, "a night", r.stderr)
-            for rate in opts.rates.split(","):
-                trial(c, int(rate))
-        finally:
-            c.end()
-    if opts.out:
-        command = " ".join(["tests/long/steady.py", *sys.argv[1:]])
-        figures["how"] = {
-            "command": command,
-            "begun": begun,
-            "cpus": os.cpu_count(),
-            "kafka": "3.9.2, one broker",
-        }
-        with open(opts.out, "w") as f:
-            json.dump(figures, f, indent=1)
-            f.write("\n")
+        on_cluster("steady rates on a real Kafka", 1, trials)
+    kafka = "3.9.2, one broker"
+    write_figures(opts.out, figures, begun=begun, cpus=os.cpu_count(), kafka=kafka)
 
 
 main()

@@ -8,14 +8,14 @@ anew, partitions added.
 
 Speaks TAP; --out writes the figures as JSON. Cut links need root and `ip netns`."""
 
-import argparse, collections, json, os, random, shutil, signal, subprocess, sys, time
+import argparse, collections, json, os, shutil, signal, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from tap import Folder, done, needs, nightjar, ok, skip
 
 needs("confluent_kafka", "fastavro", "astropy", "pyarrow")
 import live
-from cluster import Cluster, NoKafka
+from cluster import Cluster, NoKafka, write_figures
 
 PARTS = ["freeze", "members", "eager", "rolling", "links", "later", "anew", "partitions", "nights"]
 ONE = ["ndjson:out.ndjson"]
@@ -598,11 +598,7 @@ def main():
                 for name in os.listdir("."):
                     if "-" in name and os.path.isdir(name) and "kafka" not in name:
                         shutil.copytree(name, os.path.join(opts.keep, name), dirs_exist_ok=True)
-    if opts.out:
-        figures["how"] = {"command": " ".join(["tests/long/streams.py", *sys.argv[1:]]), "begun": begun}
-        with open(opts.out, "w") as f:
-            json.dump(figures, f, indent=1)
-            f.write("\n")
+    write_figures(opts.out, figures, begun=begun)
 
 
 main()
