@@ -60,6 +60,7 @@ NOT_RUN = [
     (r"^LD_PRELOAD=\S*\(cc -print", "it needs build/release/nightjar-pieces beside it"),
     (r"^curl .*ztf\.uw\.edu", "gigabytes from the survey's archive; night.tar.gz is a simulated one"),
 ]
+made = {}  # the files of night(), by name
 LIVE = re.compile(r"nightjar run '?kafka://(?!.*until=)")  # continues until it is interrupted
 
 
@@ -96,8 +97,13 @@ def commands(text):
 
 # --- what the reader has and the test makes -----------------------------------------------------------------
 def night():
-    r = nightjar("simulate", "-n", ALERTS, "--exposures", 6, "--seed", 7, "-o", "night.tar.gz", "-q")
-    assert r.returncode == 0, r.stderr
+    """The same for each document: it is made once."""
+    if not made:
+        r = nightjar("simulate", "-n", ALERTS, "--exposures", 6, "--seed", 7, "-o", "night.tar.gz", "-q")
+        assert r.returncode == 0, r.stderr
+        made.update({name: open(name, "rb").read() for name in ("night.tar.gz", "truth.csv")})
+    for name, content in made.items():
+        open(name, "wb").write(content)
     with tarfile.open("night.tar.gz") as t:
         first = next(m for m in t if m.name.endswith(".avro"))
         open("alert.avro", "wb").write(t.extractfile(first).read())
@@ -223,11 +229,11 @@ class Reader:
                 ["bash", "-o", "pipefail", "-c", command],
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=300,
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
-            return "none after 120 s", "", ""
+            return "none after 300 s", "", ""
         return r.returncode, r.stdout, r.stderr
 
     def until_rows(self, command):
@@ -245,7 +251,7 @@ class Reader:
             ["bash", "-c", "exec " + command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         time.sleep(3)  # from=latest: what is sent before the first assignment is not for this run
-        deadline = time.time() + 40
+        deadline = time.time() + 120
         while time.time() < deadline and p.poll() is None:
             nightjar("replay", "night.tar.gz", "--to", f"kafka://{self.broker}/{topic}", "--limit", 20, "-q")
             time.sleep(1)
@@ -253,7 +259,7 @@ class Reader:
                 break
         p.send_signal(signal.SIGINT)
         try:
-            out, err = p.communicate(timeout=30)
+            out, err = p.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             p.kill()
             out, err = p.communicate()
@@ -271,7 +277,7 @@ class Reader:
             [python, "-W", "error::DeprecationWarning", "-c", text],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             env={**os.environ, "PYTHONPATH": os.path.join(ROOT, "modules", "python")},
         )
         self.printed = r.stdout

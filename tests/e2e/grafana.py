@@ -81,7 +81,7 @@ def scrape():
     text, end = "", time.time() + PATIENCE
     while "nightjar_consumer_lag_messages{" not in text and p.poll() is None and time.time() < end:
         try:
-            c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
             c.request("GET", "/metrics")
             text = c.getresponse().read().decode()
         except OSError:

@@ -29,7 +29,7 @@ NJ_MODULE(hangs) = { NJ_HEADER, .name = "hangs", .version = "1.0", .summary = "w
 def get(port, path):
     """(status, text), or None while nobody listens."""
     try:
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         c.request("GET", path)
         r = c.getresponse()
         return r.status, r.read().decode()

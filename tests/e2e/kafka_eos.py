@@ -24,7 +24,7 @@ def committed(broker, topic):
             "auto.offset.reset": "earliest",
         }
     )
-    n = len(c.list_topics(topic, timeout=30).topics[topic].partitions)
+    n = len(c.list_topics(topic, timeout=120).topics[topic].partitions)
     c.assign([ck.TopicPartition(topic, i, ck.OFFSET_BEGINNING) for i in range(n)])
     seen, ends, until = collections.Counter(), set(), time.time() + PATIENCE
     # brokers make a transaction visible after its commit has returned; until then the end is before its rows

@@ -124,8 +124,8 @@ def new_topics(alerts):
         name = f"new{k}"
         r = nightjar("replay", "night.tar", "--to", f"kafka://{broker}/{name}")
         sent = int(r.stderr.split(" messages")[0].split()[-1]) if " messages" in r.stderr else -1
-        parts = c.list_topics(name, timeout=30).topics[name].partitions
-        there = sum(c.get_watermark_offsets(ck.TopicPartition(name, p), timeout=30)[1] for p in parts)
+        parts = c.list_topics(name, timeout=120).topics[name].partitions
+        there = sum(c.get_watermark_offsets(ck.TopicPartition(name, p), timeout=120)[1] for p in parts)
         if not sent == there == len(alerts):
             lost.append((name, sent, there, r.stderr[-300:]))
     c.close()
@@ -175,7 +175,7 @@ def made_anew(alerts):
     ok(rows("again.ndjson") == 10, "a group that was forgotten: nothing comes twice", r.stderr)
     for f in admin.delete_topics(["again"]).values():
         f.result(30)
-    until(lambda: "again" not in admin.list_topics(timeout=10).topics)
+    until(lambda: "again" not in admin.list_topics(timeout=120).topics)
     topic("again")
     send("again", alerts[10:40])
     r = nightjar(*args)

@@ -11,7 +11,7 @@ LINE = re.compile(
 
 
 def get(port, path="/metrics", method="GET"):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     c.request(method, path)
     r = c.getresponse()
     return r.status, r.getheader("Content-Type"), r.read().decode()

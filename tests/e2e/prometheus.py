@@ -69,14 +69,14 @@ def stop(name):
     p = processes.pop(name)
     p.send_signal(signal.SIGTERM)
     try:
-        p.wait(20)
+        p.wait(120)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL)
         p.wait()
 
 
 def ask(path, **query):
-    c = http.client.HTTPConnection("127.0.0.1", PORT["prometheus"], timeout=20)
+    c = http.client.HTTPConnection("127.0.0.1", PORT["prometheus"], timeout=120)
     c.request("GET", path + ("?" + urllib.parse.urlencode(query) if query else ""))
     return json.loads(c.getresponse().read())["data"]
 

@@ -9,7 +9,7 @@ PATIENCE = 60
 
 
 def ask(port, query):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     c.request("GET", "/api/v1/query?" + urllib.parse.urlencode({"query": query}))
     return json.loads(c.getresponse().read())["data"]["result"]
 
@@ -74,7 +74,7 @@ def scraped():
             ok(len(found) >= 2, f"{e[:60]}...: answered for each module", found)
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
         child.stdout.read()
         child.wait(60)
 

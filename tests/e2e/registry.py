@@ -250,7 +250,7 @@ def health(schemas, want):
 
     def ask(path):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=120) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -258,7 +258,7 @@ def health(schemas, want):
     state = {"mode": "500"}
 
     def look():
-        answer, end = ask("/ready"), time.time() + 30
+        answer, end = ask("/ready"), time.time() + 120
         while "registry" not in answer[1] and time.time() < end:
             time.sleep(0.1)
             answer = ask("/ready")
@@ -494,7 +494,7 @@ def apicurio(schema, want):
                         json.dumps({"schema": text}).encode(),
                         {"Content-Type": "application/vnd.schemaregistry.v1+json"},
                     )
-                    with urllib.request.urlopen(ask, timeout=20) as answer:
+                    with urllib.request.urlopen(ask, timeout=120) as answer:
                         ids.append(json.load(answer)["id"])
                 break
             except OSError:

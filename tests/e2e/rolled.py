@@ -243,7 +243,7 @@ def watch_once():
     name, seen, there, until = "nightjar_output_files_finished_total", -1, 0, time.time() + 60
     while (seen <= 0 or seen != there) and time.time() < until and p.poll() is None:
         try:
-            c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
             c.request("GET", "/metrics")
             text = c.getresponse().read().decode()
             seen = sum(int(float(x.split()[-1])) for x in text.splitlines() if x.startswith(name + "{"))

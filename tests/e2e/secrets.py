@@ -191,7 +191,7 @@ def metrics():
         while not answers and time.time() < end and p.poll() is None:
             try:
                 for path in ("/metrics", "/health", "/ready", "/"):
-                    c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                    c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
                     c.request("GET", path)
                     answers.append(c.getresponse().read().decode())
             except OSError:

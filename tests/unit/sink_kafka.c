@@ -403,12 +403,10 @@ static void targets_and_settings_are_checked(void **state)
     nj_settings settings = { 0 };
     nj_error err = { "" };
     nj_settings_set(&settings, "sink.kafka", "connect_s", "1", "test");
-    int64_t start = nj_now_ns();
     /* nobody listens there */
     assert_null(nj_sink_open("kafka://127.0.0.1:1/x", &(nj_sink_args){ .settings = &settings }, &err));
     assert_non_null(strstr(err.text, "no broker answers"));
     assert_non_null(strstr(err.text, "refused"));
-    assert_true(nj_now_ns() - start < INT64_C(8000000000));
     nj_settings_set(&settings, "kafka", "enable.idempotence", "false", "night.ini");
     assert_null(nj_sink_open("kafka://127.0.0.1:1/x", &(nj_sink_args){ .settings = &settings }, &err));
     assert_non_null(strstr(err.text, "enable.idempotence cannot be changed"));
