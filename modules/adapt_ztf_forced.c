@@ -18,14 +18,10 @@ static int process(const void *self, void *thread, const nj_work *w)
     (void)thread;
     for (uint32_t k = 0; k < w->n; k++) {
         const uint32_t row = w->row[k], n = nj_points(w, FLUX, row), at = n ? w->in[FLUX]->off[row] : 0;
-        const double *flux = nj_f64_series(w, FLUX, row), *err = nj_f64_series(w, FLUX_ERR, row),
-                     *zp = nj_f64_series(w, ZP, row);
         double *mag = w->out[MAG], *mag_err = w->out[MAG_ERR];
-        for (uint32_t i = 0; i < n && mag && mag_err; i++) {
-            if (flux[i] == 0 || !(err[i] > 0)) continue;
-            mag[at + i] = zp[i] - 2.5 * log10(fabs(flux[i]));
-            mag_err[at + i] = NJ_MAG_PER_RELATIVE_FLUX * err[i] / fabs(flux[i]);
-        }
+        if (mag && mag_err)
+            nj_mags_of_fluxes(n, nj_f64_series(w, FLUX, row), nj_f64_series(w, FLUX_ERR, row),
+                              nj_f64_series(w, ZP, row), mag + at, mag_err + at);
         w->reason[row] = NJ_DONE;
     }
     return NJ_OK;

@@ -2,6 +2,7 @@
 #ifndef NIGHTJAR_ASTRO_H
 #define NIGHTJAR_ASTRO_H
 #include <math.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -48,6 +49,20 @@ static inline double nj_fluxcal_of_mag(double mag)
 static inline double nj_fluxcal_err_of_mag(double mag, double mag_err)
 {
     return 9.21034e10 * exp(-0.921034 * mag) * mag_err;
+}
+
+/* Magnitudes of the sizes of n difference fluxes [any unit, with its zero points zp [n] in mag; zp NULL: nJy,
+ * AB], and their 1-sigma errors. mag and mag_err [n] keep what they hold where the flux is 0 or where its error
+ * is not above 0. */
+static inline void nj_mags_of_fluxes(uint32_t n, const double *flux, const double *flux_err, const double *zp,
+                                     double *mag, double *mag_err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const double size = fabs(flux[i]);
+        if (flux[i] == 0 || !(flux_err[i] > 0)) continue;
+        mag[i] = zp ? zp[i] - 2.5 * log10(size) : -2.5 * log10(size / NJ_NJY_OF_MAG0);
+        mag_err[i] = NJ_MAG_PER_RELATIVE_FLUX * flux_err[i] / size;
+    }
 }
 
 /* Apparent ("DC") photometry: what the telescope saw, from the difference image and its reference source.
