@@ -257,28 +257,6 @@ static int prepare_insert(sqlite_sink *s, nj_error *err)
     return rc;
 }
 
-int nj_sqlite_put_journal(sqlite3 *db, const nj_mark *mark)
-{
-    const struct {
-        const char *key, *text;
-        int64_t number;
-    } item[] = { { "run", mark->run, 0 },      { "configuration", mark->configuration, 0 },
-                 { "state", mark->state, 0 },  { "commit", NULL, (int64_t)mark->commit },
-                 { "rows", NULL, mark->rows }, { "complete", NULL, mark->complete } };
-    sqlite3_stmt *q = NULL;
-    int rc = sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO nightjar_journal VALUES(?, ?)", -1, &q, NULL);
-    for (size_t i = 0; i < sizeof item / sizeof *item && !rc; i++) {
-        sqlite3_bind_text(q, 1, item[i].key, -1, SQLITE_STATIC);
-        if (item[i].text)
-            sqlite3_bind_text(q, 2, item[i].text, -1, SQLITE_STATIC);
-        else
-            sqlite3_bind_int64(q, 2, item[i].number);
-        rc = sqlite3_step(q) == SQLITE_DONE ? sqlite3_reset(q) : -1;
-    }
-    sqlite3_finalize(q); /* the message of a step that failed stays */
-    return rc ? -1 : 0;
-}
-
 /* In the transaction of the rows that it speaks of. */
 static int put_journal(sqlite_sink *s, const nj_keep *keep, nj_error *err)
 {
@@ -292,30 +270,6 @@ static int put_journal(sqlite_sink *s, const nj_keep *keep, nj_error *err)
                       "journal", err))
         return -1;
     return nj_sqlite_put_journal(s->db, &mark) ? nj_sqlite_failed(s, "journal", err) : 0;
-}
-
-static void read_journal(sqlite3 *db, nj_mark *mark)
-{
-    sqlite3_stmt *q = NULL;
-    if (sqlite3_prepare_v2(db, "SELECT key, value FROM nightjar_journal", -1, &q, NULL)) return;
-    while (sqlite3_step(q) == SQLITE_ROW) {
-        const char *key = (const char *)sqlite3_column_text(q, 0),
-                   *text = (const char *)sqlite3_column_text(q, 1);
-        char **to = !key || !text                   ? NULL
-                    : !strcmp(key, "run")           ? &mark->run
-                    : !strcmp(key, "configuration") ? &mark->configuration
-                    : !strcmp(key, "state")         ? &mark->state
-                                                    : NULL;
-        if (to && !*to) *to = strdup(text);
-        if (key && !strcmp(key, "commit")) mark->commit = (uint64_t)sqlite3_column_int64(q, 1);
-        if (key && !strcmp(key, "rows")) mark->rows = sqlite3_column_int64(q, 1);
-        if (key && !strcmp(key, "complete")) mark->complete = sqlite3_column_int64(q, 1) != 0;
-    }
-    sqlite3_finalize(q);
-    if (mark->run && mark->configuration && mark->state) {
-        mark->kind = NJ_MARK_THERE;
-        mark->bytes = 1; /* the table is there: the file is not to be emptied */
-    }
 }
 
 /* A run killed while it made its tables leaves a header and nothing else: nothing that could be lost. */
@@ -340,7 +294,7 @@ int nj_sqlite_look(const char *target, nj_mark *mark, nj_error *err)
     if (rc)
         nj_fail(err, "%s: cannot be opened: %s", target, db ? sqlite3_errmsg(db) : "out of memory");
     else
-        sqlite3_busy_timeout(db, 10000), read_journal(db, mark);
+        sqlite3_busy_timeout(db, 10000), nj_sqlite_read_journal(db, mark);
     if (!rc && mark->kind == NJ_MARK_UNKNOWN && !has_tables(db)) mark->kind = NJ_MARK_NEW;
     return sqlite3_close(db), rc ? -1 : 0;
 }

@@ -50,8 +50,11 @@ int nj_sqlite_close(nj_sink *sink, nj_error *err);
 void nj_sqlite_extent(const nj_sink *sink, int64_t *bytes, int64_t *rows);
 int64_t nj_sqlite_will_be(const nj_sink *sink);
 
+/* sqlite_journal.c */
 /* A mark into the table nightjar_journal, which is there. -1: failed, with SQLite's message in db. */
 int nj_sqlite_put_journal(sqlite3 *db, const nj_mark *mark);
+/* The mark that the table has; a database without such a table leaves *mark as it is. */
+void nj_sqlite_read_journal(sqlite3 *db, nj_mark *mark);
 
 /* For forms. */
 int nj_sqlite_failed(const sqlite_sink *sink, const char *doing, nj_error *err);

@@ -51,9 +51,9 @@ static inline double nj_fluxcal_err_of_mag(double mag, double mag_err)
     return 9.21034e10 * exp(-0.921034 * mag) * mag_err;
 }
 
-/* Magnitudes of the sizes of n difference fluxes [any unit, with its zero points zp [n] in mag; zp NULL: nJy,
- * AB], and their 1-sigma errors. mag and mag_err [n] keep what they hold where the flux is 0 or where its error
- * is not above 0. */
+/* Magnitudes of the sizes of n difference fluxes, and their 1-sigma errors. zp [n] are the zero points [mag]
+ * of the fluxes; zp NULL: the fluxes are in nJy (AB). mag and mag_err [n] keep what they hold where the flux
+ * is 0, and where its error is not above 0. */
 static inline void nj_mags_of_fluxes(uint32_t n, const double *flux, const double *flux_err, const double *zp,
                                      double *mag, double *mag_err)
 {

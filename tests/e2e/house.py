@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """How the sources are built: who opens packets, names that two rooms share, headers for C++, the longest file
-and line."""
+and line, what each file says first; and the walk of an alert in broker/README.md."""
 
 import collections, glob, os, re
 from tap import ROOT, done, ok
@@ -131,7 +131,44 @@ def sizes():
     ok(max(lines.values()) <= 500, "no file grows beyond 500 lines")
 
 
+def purposes():
+    """Each source begins with a comment, each script with one behind its first line."""
+    c = sources(
+        "broker/*/*.[ch]", "broker/*.c", "modules/*.c", "modules/kit/*/*.[ch]", "include/nightjar/*.h"
+    )
+    c += sources("tests/*.[ch]", "tests/*/*.[ch]")
+    none = [short(p) for p in c if not re.match(r"/\* \S.{10}", read(p))]
+    python = sorted({*sources("tests/*/*.py", "perf/*.py"), *begin_with(rb"#!.*\bpython3?\b")})
+    none += [short(p) for p in python if not re.match(r'(#!.*\n)?"""\S.{10}', read(p))]
+    shell = begin_with(rb"#!.*\b(ba)?sh\b")
+    none += [short(p) for p in shell if not re.match(r"#!.*\n# \S.{10}", read(p))]
+    ok(not none, f"each of {len(c + python + shell)} files begins with what it is for", "\n".join(none))
+
+
+def walk():
+    """A function of the walk stands in the file that is named behind it, or in the room's."""
+    text = read(os.path.join(ROOT, "broker", "README.md")).split("## One alert")[1]
+    known = "".join(map(read, sources("broker/*/*.c")))
+    cells = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    named = [(name, cell) for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    gone = [name for name, _ in named if not re.search(rf"^[a-z].*\b{name}\(", known, re.M)]
+    ok(len(named) > 30 and not gone, f"the {len(named)} functions of the walk exist", gone)
+    files = {f for cell in cells for f in re.findall(r"\b\w+/\w+\.c\b", cell)}
+    gone = [f for f in files if not os.path.exists(os.path.join(ROOT, "broker", f))]
+    last = [re.search(r"`(\w+)` \((\w+/\w+\.c)", cell) for cell in cells]
+    gone += [
+        m[0]
+        for m in last
+        if m
+        and m[2] not in gone
+        and not re.search(rf"^[a-z].*\b{m[1]}\(", read(os.path.join(ROOT, "broker", m[2])), re.M)
+    ]
+    ok(not gone, f"in the {len(files)} files that are named", "\n".join(gone))
+
+
 packets_are_opened_once()
+purposes()
+walk()
 types_have_one_room()
 enumerators_have_one_room()
 sizes()
