@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -338,6 +339,14 @@ static void on_exit_call(void)
 
 #ifdef NJ_COVERAGE
 void __gcov_dump(void);
+extern FILE *__gcov_error_file;
+
+/* gcov opens the file of its messages with the first of them: a process in its sandbox could not. */
+__attribute__((constructor)) static void open_file_of_gcov(void)
+{
+    const char *path = getenv("GCOV_ERROR_FILE");
+    if (path) __gcov_error_file = fopen(path, "ae");
+}
 #endif
 
 void nj_exit_at_once(int code)
