@@ -49,30 +49,10 @@ bool nj_kafka_is_spoilt(rd_kafka_resp_err_t error)
     return error == RD_KAFKA_RESP_ERR__BAD_COMPRESSION || error == RD_KAFKA_RESP_ERR__BAD_MSG;
 }
 
-static void no_errors(rd_kafka_t *rk, int error, const char *reason, void *opaque)
-{
-    (void)rk, (void)error, (void)reason, (void)opaque;
-}
-
 int64_t nj_kafka_behind(rd_kafka_t *of, const char *topic, int32_t partition, int64_t offset)
 {
-    char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_dup(rd_kafka_conf(of));
-    rd_kafka_conf_set_rebalance_cb(conf, NULL);
-    rd_kafka_conf_set_offset_commit_cb(conf, NULL);
-    rd_kafka_conf_set_error_cb(conf, no_errors);
-    static const nj_kafka_pair other[] = { { "enable.auto.commit", "false" },
-                                           { "group.instance.id", "" },
-                                           { "auto.offset.reset", "latest" },
-                                           { "log_level", "0" },
-                                           { 0 } };
-    for (const nj_kafka_pair *p = other; p->name; p++)
-        rd_kafka_conf_set(conf, p->name, p->value, why, sizeof why);
-    rd_kafka_t *rk = nj_kafka_client(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    if (!rk) {
-        rd_kafka_conf_destroy(conf);
-        return -1;
-    }
+    rd_kafka_t *rk = nj_kafka_reader_like(of, "latest");
+    if (!rk) return -1;
     rd_kafka_poll_set_consumer(rk);
     rd_kafka_topic_partition_list_t *at = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(at, topic, partition);

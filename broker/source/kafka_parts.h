@@ -99,6 +99,10 @@ void nj_kafka_unowned_soon(kafka_source *s);
 /* Looks, when it is time, and joins the group again for them. */
 void nj_kafka_unowned_look(kafka_source *s, int64_t now);
 
+/* kafka_reader.c */
+/* A consumer beside `of` for assigned partitions; reset: "earliest" or "latest". NULL: it was not made. */
+rd_kafka_t *nj_kafka_reader_like(rd_kafka_t *of, const char *reset);
+
 /* kafka_behind.c */
 /* Is it an error of what a broker keeps, which the next fetch meets again? */
 bool nj_kafka_is_spoilt(rd_kafka_resp_err_t error);

@@ -24,30 +24,6 @@ bool nj_kafka_is_schema_topic(const char *topic)
     return nj_kafka_is_transfer(topic) && n > k && !strcmp(topic + n - k, END);
 }
 
-static void no_errors(rd_kafka_t *rk, int error, const char *reason, void *opaque)
-{
-    (void)rk, (void)error, (void)reason, (void)opaque; /* the source's own consumer reports them */
-}
-
-static rd_kafka_t *reader_like(rd_kafka_t *of)
-{
-    char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_dup(rd_kafka_conf(of));
-    rd_kafka_conf_set_rebalance_cb(conf, NULL);
-    rd_kafka_conf_set_offset_commit_cb(conf, NULL);
-    rd_kafka_conf_set_error_cb(conf, no_errors);
-    static const nj_kafka_pair other[] = { { "enable.auto.commit", "false" },
-                                           { "group.instance.id", "" },
-                                           { "auto.offset.reset", "earliest" },
-                                           { "log_level", "0" },
-                                           { 0 } };
-    for (const nj_kafka_pair *p = other; p->name; p++)
-        rd_kafka_conf_set(conf, p->name, p->value, why, sizeof why);
-    rd_kafka_t *rk = nj_kafka_client(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    if (!rk) rd_kafka_conf_destroy(conf);
-    return rk;
-}
-
 /* A text of JSON that speaks of a record; decode sees whether it is a schema. */
 static bool may_be_schema(const rd_kafka_message_t *m)
 {
@@ -58,7 +34,7 @@ static bool may_be_schema(const rd_kafka_message_t *m)
 char *nj_kafka_schema_of(rd_kafka_t *of, const char *topic, size_t *size)
 {
     char name[300], *found = NULL;
-    rd_kafka_t *rk = reader_like(of);
+    rd_kafka_t *rk = nj_kafka_reader_like(of, "earliest");
     if (!rk) return NULL;
     snprintf(name, sizeof name, "%.250s%s", topic, END);
     rd_kafka_poll_set_consumer(rk);
