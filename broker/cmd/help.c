@@ -56,7 +56,8 @@ static int terms(const nj_words *words)
 {
     if (words->n == 1) return fputs(nj_terms_text(), stdout), NJ_EXIT_OK;
     if (words->n == 2) return one_term(words->item[1]);
-    return fprintf(stderr, "nightjar help: a word too many: %s\n", words->item[2]), NJ_EXIT_USAGE;
+    return fprintf(stderr, "nightjar help: one argument is expected, and no second: %s\n", words->item[2]),
+           NJ_EXIT_USAGE;
 }
 
 static int help(int argc, char **argv)

@@ -55,7 +55,7 @@ static int merge(int argc, char **argv)
         return NJ_EXIT_USAGE;
     }
     if (words.n < 2) {
-        nj_log(NJ_LOG_ERROR, "merge: OUT and the SHARDs are wanted; `nightjar merge --help` says more");
+        nj_log(NJ_LOG_ERROR, "merge: expected OUT SHARD...; see `nightjar merge --help`");
         return NJ_EXIT_USAGE;
     }
     const nj_merge_options how = { .anyway = o.anyway,

@@ -1,4 +1,4 @@
-/* replay.c - `nightjar replay`: stored nights into Kafka, at a pace. */
+/* replay.c - `nightjar replay`: stored nights into Kafka, at a given rate. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
@@ -100,7 +100,7 @@ static int replay_main(int argc, char **argv);
 NJ_COMMAND(replay) = {
     .name = "replay",
     .usage = "replay SOURCE... --to kafka://HOST:PORT/TOPIC [--rate N/s|xK|asap]",
-    .summary = "stored alerts into Kafka, byte for byte, at a pace",
+    .summary = "stored alerts into Kafka, byte for byte, at a given rate",
     .help = "Every file or member becomes one message, byte for byte; an Avro file of many records stays one "
             "message.\n",
     .main = replay_main,

@@ -41,7 +41,7 @@ static int sinks(int argc, char **argv)
     nj_buffer out = { 0 };
     nj_json json = { 0 };
     int bad = nj_command_parse(&nj_command_sinks, &o, argc, argv, &words, &err);
-    if (!bad && words.n) bad = nj_fail(&err, "it takes no word: '%s'", words.item[0]);
+    if (!bad && words.n) bad = nj_fail(&err, "'%s': no argument is expected", words.item[0]);
     if (bad) return fprintf(stderr, "nightjar sinks: %s\n", err.text), NJ_EXIT_USAGE;
     if (o.json && !o.names) json = nj_json_begin(&out, '[');
     for (const nj_sink_class *const *c = nj_sink_classes; *c; c++) {

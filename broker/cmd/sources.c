@@ -65,7 +65,7 @@ static int sources(int argc, char **argv)
     nj_buffer out = { 0 };
     nj_json json = { 0 };
     int bad = nj_command_parse(&nj_command_sources, &o, argc, argv, &words, &err);
-    if (!bad && words.n) bad = nj_fail(&err, "it takes no word: '%s'", words.item[0]);
+    if (!bad && words.n) bad = nj_fail(&err, "'%s': no argument is expected", words.item[0]);
     if (bad) return fprintf(stderr, "nightjar sources: %s\n", err.text), NJ_EXIT_USAGE;
     if (o.json) json = nj_json_begin(&out, '[');
     for (const nj_source_class *const *c = nj_source_classes; *c; c++) {

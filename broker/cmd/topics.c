@@ -317,7 +317,8 @@ static int topics(int argc, char **argv)
     nj_buffer out = { 0 };
     if (argc > 1 && argv[1][0] != '-') return nj_command_verb(&nj_command_topics, argc, argv);
     int rc = nj_cli_read(&o.cli, nj_command_topics.options, argc, argv, &err);
-    if (rc == 0 && o.cli.options.n_sources) rc = nj_fail(&err, "it takes no word: '%s'", o.cli.source[0]);
+    if (rc == 0 && o.cli.options.n_sources)
+        rc = nj_fail(&err, "'%s': no argument is expected", o.cli.source[0]);
     if (rc == 0) show(&o, &out);
     if (rc) nj_log(NJ_LOG_ERROR, "topics: %s", err.text);
     nj_cli_free(&o.cli);

@@ -68,7 +68,7 @@ def topics():
     r = nightjar("topics", "-D", "topic.mine.where=rb > 0.5", "-D", "topic.mine.where=rb > 0.6", "--json")
     mine = [t for t in json.loads(r.stdout) if t["name"] == "mine"]
     ok([t["where"] for t in mine] == ["rb > 0.6"], "said twice, the last one counts", mine)
-    ok(nightjar("topics", "x").returncode == 1, "topics takes no word")
+    ok(nightjar("topics", "x").returncode == 1, "topics takes no argument")
 
 
 def beyond(key):
@@ -144,7 +144,7 @@ def one_section():
     ok(nightjar("settings", "run", "decode").returncode == 1, "one section at a time")
     for command in ("sources", "sinks"):
         r = nightjar(command, "x")
-        ok(r.returncode == 1 and "no word" in r.stderr, f"{command} takes no word", r.stderr)
+        ok(r.returncode == 1 and "no argument" in r.stderr, f"{command} takes no argument", r.stderr)
 
 
 def columns():
