@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """/health and /ready at the metrics server, and what systemd gets: a run that is well, waits or hangs."""
 
-import http.client, os, shutil, signal, socket, subprocess, sys, time
+import http.client, os, shutil, signal, socket, subprocess, sys, threading, time
 from mock_broker import MockBroker
 from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, rows, skip
 
@@ -68,6 +68,15 @@ class Notify:
         except TimeoutError:
             self.lines.append("nothing more came")
         return self.lines[first:]
+
+    def to_the_end(self, child):
+        """What the child writes until it ends. A socket that nobody reads takes some ten datagrams, and signs
+        of life come until then."""
+        reader = threading.Thread(target=self.until, args=("STOPPING=1",))
+        reader.start()
+        written = child.communicate()
+        reader.join()
+        return written
 
     def rest(self):
         self.socket.settimeout(0.01)
@@ -152,7 +161,7 @@ def a_module_that_hangs():
     lines = notify.until("STATUS=")
     ok("WATCHDOG=1" not in lines, "the watchdog is not fed any more", lines)
     os.remove("hang")
-    p.communicate()
+    notify.to_the_end(p)
     ok(p.returncode == 0, "the call comes back: the run ends well", p.returncode)
     ok("STOPPING=1" in notify.rest(), "and says that it stops", notify.lines[-5:])
 
@@ -194,7 +203,7 @@ def notifies_systemd():
     ok(wait_for(port, "/ready", 200, p)[0] == 200, "/ready says yes", get(port, "/ready"))
     forged(p.pid)
     p.send_signal(signal.SIGTERM)
-    _, err = p.communicate()
+    _, err = notify.to_the_end(p)
     lines = notify.rest()
     if os.geteuid() == 0:
         ok(not any("forged" in line for line in lines), "what another user says is not passed on", lines)
@@ -251,7 +260,7 @@ def a_worker_that_is_replaced():
             ok("READY=1" in lines, f"mag < {limit}: the next worker is ready", lines)
         ok("STOPPING=1" not in notify.lines, "systemd is not told that a replaced worker stops", notify.lines)
         p.send_signal(signal.SIGTERM)
-        _, err = p.communicate()
+        _, err = notify.to_the_end(p)
         ok(p.returncode == 130, "SIGTERM: exit code 130", err[-500:])
         ok(notify.rest().count("STOPPING=1") == 1, "STOPPING=1 comes once, at the end", notify.lines)
 
