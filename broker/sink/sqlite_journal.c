@@ -26,6 +26,11 @@ int nj_sqlite_put_journal(sqlite3 *db, const nj_mark *mark)
     return rc ? -1 : 0;
 }
 
+static void take_text(char **to, const char *text)
+{
+    if (text && !*to) *to = strdup(text);
+}
+
 void nj_sqlite_read_journal(sqlite3 *db, nj_mark *mark)
 {
     sqlite3_stmt *q = NULL;
@@ -33,15 +38,13 @@ void nj_sqlite_read_journal(sqlite3 *db, nj_mark *mark)
     while (sqlite3_step(q) == SQLITE_ROW) {
         const char *key = (const char *)sqlite3_column_text(q, 0),
                    *text = (const char *)sqlite3_column_text(q, 1);
-        char **to = !key || !text                   ? NULL
-                    : !strcmp(key, "run")           ? &mark->run
-                    : !strcmp(key, "configuration") ? &mark->configuration
-                    : !strcmp(key, "state")         ? &mark->state
-                                                    : NULL;
-        if (to && !*to) *to = strdup(text);
-        if (key && !strcmp(key, "commit")) mark->commit = (uint64_t)sqlite3_column_int64(q, 1);
-        if (key && !strcmp(key, "rows")) mark->rows = sqlite3_column_int64(q, 1);
-        if (key && !strcmp(key, "complete")) mark->complete = sqlite3_column_int64(q, 1) != 0;
+        if (!key) continue;
+        if (!strcmp(key, "run")) take_text(&mark->run, text);
+        if (!strcmp(key, "configuration")) take_text(&mark->configuration, text);
+        if (!strcmp(key, "state")) take_text(&mark->state, text);
+        if (!strcmp(key, "commit")) mark->commit = (uint64_t)sqlite3_column_int64(q, 1);
+        if (!strcmp(key, "rows")) mark->rows = sqlite3_column_int64(q, 1);
+        if (!strcmp(key, "complete")) mark->complete = sqlite3_column_int64(q, 1) != 0;
     }
     sqlite3_finalize(q);
     if (mark->run && mark->configuration && mark->state) {
