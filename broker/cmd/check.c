@@ -47,7 +47,7 @@ static int check(int argc, char **argv);
 NJ_COMMAND(check) = {
     .name = "check",
     .usage = "check MODULE [SOURCE...] [options]",
-    .summary = "the rules that a module breaks, each with its row, its column and the cure",
+    .summary = "does a module keep the rules? each with its row, its column and the cure",
     .help = "Tables, needs, any input, order, threads, neighbours, memory, leaks, process_ref, reference "
             "values; with a SOURCE also its alerts. A made row that breaks a rule is written to a file, with "
             "which --values shows it again.\n",
