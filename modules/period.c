@@ -95,16 +95,21 @@ static double span_of(const band *b, uint32_t n_bands)
     return high - low;
 }
 
-/* How well the times alone repeat at a frequency: |sum e^(2 pi i f t)|^2 / n^2. */
+/* How well the times alone repeat at a frequency: |sum e^(2 pi i f t)|^2 / n^2 of each band, which has a
+ * phase of its own; their mean by points. */
 static double window_at(const band *b, uint32_t n_bands, double f)
 {
-    double re = 0, im = 0, n = 0;
-    for (uint32_t k = 0; k < n_bands; k++)
-        for (uint32_t i = 0; i < b[k].n; i++, n++) {
-            const double phase = 2 * NJ_PI * f * (b[k].t[i] - b[0].t[0]);
+    double sum = 0, n = 0;
+    for (uint32_t k = 0; k < n_bands; k++) {
+        double re = 0, im = 0;
+        for (uint32_t i = 0; i < b[k].n; i++) {
+            const double phase = 2 * NJ_PI * f * (b[k].t[i] - b[k].t[0]);
             re += cos(phase), im += sin(phase);
         }
-    return fmin((re * re + im * im) / (n * n), 1);
+        sum += (re * re + im * im) / b[k].n;
+        n += b[k].n;
+    }
+    return fmin(sum / n, 1);
 }
 
 /* The highest local maximum that is further than a peak's width from those before; false: there is none. */

@@ -54,6 +54,46 @@ static void finds_a_sine_and_not_a_constant(void **state)
     assert_true(nj_period_power(3, t, y, e, &grid, work, power) == 0);
 }
 
+/* At whole cycles per step of regular times all phases are one, and sine and cosine are constants: what is left
+ * of their determinant is rounding. One point that stands out, of little weight, must not be a period there. */
+static void regular_times_give_no_power_by_rounding(void **state)
+{
+    (void)state;
+    enum { N = 15, GRID = 4785 };
+    double t[N], y[N], e[N], area[NJ_PERIOD_WORK(N)], power[GRID], plain[GRID];
+    const nj_frequencies grid = { 0.5 / 217.5, 1 / 217.5, GRID };
+    for (int i = 0; i < N; i++) t[i] = 2460000.5 + 3 * i, y[i] = 91201.1, e[i] = 8400;
+    y[3] *= 4000, e[3] *= 4000;
+    assert_true(nj_period_power(N, t, y, e, &grid, area, power) > 0);
+    nj_period_power_plain(N, t, y, e, &grid, area, plain);
+    for (int k = 0; k < GRID; k++)
+        if (power[k] > 1e-6 || plain[k] > 1e-6 || !(fabs(power[k] - plain[k]) < 1e-9))
+            fail_msg("frequency %d: %g, by the definition %g", k, power[k], plain[k]);
+    for (int i = 0; i < N; i++) t[i] = i < 8 ? 2460000.5 : 2460010.5, y[i] = i < 8 ? 1 : 3, e[i] = 0.1;
+    nj_period_power(N, t, y, e, &grid, area, power); /* two phases: the mean of each */
+    nj_period_power_plain(N, t, y, e, &grid, area, plain);
+    for (int k = 0; k < GRID; k++)
+        if (!(fabs(power[k] - plain[k]) < 1e-6)) fail_msg("two times, %d: %g, %g", k, power[k], plain[k]);
+    assert_true(fabs(power[GRID - 1] - 1) < 1e-6);
+    y[3] = 4; /* what the means leave stays */
+    nj_period_power(N, t, y, e, &grid, area, power);
+    for (int k = 0; k < GRID; k++) assert_true(power[k] < 0.9);
+}
+
+/* Values that are all the same have no variance, whatever their mean is rounded to. */
+static void one_value_has_no_power(void **state)
+{
+    (void)state;
+    double t[40], y[40], e[40], area[NJ_PERIOD_WORK(40)], power[100];
+    const nj_frequencies grid = { 0.01, 0.02, 100 };
+    for (int m = 0; m < 200; m++) {
+        for (int i = 0; i < 40; i++)
+            t[i] = 100 * fabs(sin(i * 3.7)), y[i] = pow(10, 0.07 * m) / 3, e[i] = 0.1 * y[i] * (1 + i % 3);
+        assert_true(nj_period_power(40, t, y, e, &grid, area, power) == 0);
+        for (int k = 0; k < 100; k++) assert_true(power[k] == 0);
+    }
+}
+
 static void transforms_equal_the_sums(void **state)
 {
     (void)state;
@@ -241,6 +281,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(fast_equals_plain),
                                         cmocka_unit_test(finds_a_sine_and_not_a_constant),
+                                        cmocka_unit_test(regular_times_give_no_power_by_rounding),
+                                        cmocka_unit_test(one_value_has_no_power),
                                         cmocka_unit_test(transforms_equal_the_sums),
                                         cmocka_unit_test(equals_astropy) };
     return cmocka_run_group_tests(tests, NULL, NULL);

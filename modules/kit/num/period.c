@@ -5,13 +5,15 @@
  *   away.
  * Notes: with weights of sum 1 and y about its weighted mean: C, S, YC, YS the weighted sums of cos, sin,
  *   y cos, y sin; CC = (1 + C2)/2 - C^2, SS = (1 - C2)/2 - S^2, CS = S2/2 - C S with the sums at twice the
- *   frequency; D = CC SS - CS^2; power = (SS YC^2 + CC YS^2 - 2 CS YC YS) / (YY D). cos and sin go from
- *   frequency to frequency by a rotation, 8 at a time: 10^4 rotations lose 1e-12. The same bits for every
- *   instruction set.
+ *   frequency; D = CC SS - CS^2; power = (SS YC^2 + CC YS^2 - 2 CS YC YS) / (YY D). Where the points have
+ *   two phases only, or almost, D is 0 and one wave is left: power = (YC^2 + YS^2) / (YY (CC + SS)). Where
+ *   they have one phase there is none, and the power is 0. cos and sin go from frequency to frequency by a
+ *   rotation, 8 at a time: 10^4 rotations lose 1e-12. The same bits for every instruction set.
  * Reference: Zechmeister & Kuerster 2009, A&A 496, 577; Baluev 2008, MNRAS 385, 1279, equation 6 for a
  *   floating mean as Suveges 2012 and astropy have it. */
 #include "nightjar/period.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -42,13 +44,17 @@ int nj_period_weigh(uint32_t n, const double *t, const double *y, const double *
         c->yy += c->w[i] * c->y[i] * c->y[i];
     }
     c->chi2 = c->yy * total;
-    return high > low && c->yy > 0 && isfinite(c->chi2);
+    const double rounding = n * DBL_EPSILON * mean; /* of values that are all the same */
+    return high > low && c->yy > rounding * rounding && isfinite(c->chi2);
 }
 
 static double power_of(double C, double S, double YC, double YS, double C2, double S2, double yy)
 {
     const double CC = 0.5 * (1 + C2) - C * C, SS = 0.5 * (1 - C2) - S * S, CS = 0.5 * S2 - C * S,
-                 D = CC * SS - CS * CS, p = (SS * YC * YC + CC * YS * YS - 2 * CS * YC * YS) / (yy * D);
+                 D = CC * SS - CS * CS, both = CC + SS;
+    if (!(both > NJ_PERIOD_LEAST)) return 0;
+    const double p = D > NJ_PERIOD_LEAST * both ? (SS * YC * YC + CC * YS * YS - 2 * CS * YC * YS) / (yy * D)
+                                                : (YC * YC + YS * YS) / (yy * both);
     return p >= 0 && p <= 1 ? p : p > 1 ? 1 : 0;
 }
 

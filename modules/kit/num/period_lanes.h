@@ -28,8 +28,11 @@ static void ISA(powers)(uint32_t n, double *state, const double *turn, double yy
             memcpy(at + 8, &im, sizeof im);
         }
         const hd CC = s[4] - s[0] * s[0], SS = (1 - s[4]) - s[1] * s[1], CS = s[5] - s[0] * s[1],
-                 D = CC * SS - CS * CS;
-        hd p = (SS * s[2] * s[2] + CC * s[3] * s[3] - 2 * CS * s[2] * s[3]) / (yy * D);
+                 D = CC * SS - CS * CS, both = CC + SS;
+        const ISA(hl) any = both > NJ_PERIOD_LEAST - (hd){ 0 }, two = any & (D > NJ_PERIOD_LEAST * both);
+        const hd p2 = (SS * s[2] * s[2] + CC * s[3] * s[3] - 2 * CS * s[2] * s[3]) / (yy * D),
+                 p1 = (s[2] * s[2] + s[3] * s[3]) / (yy * both);
+        hd p = (hd)((two & (ISA(hl))p2) | (any & ~two & (ISA(hl))p1));
         const ISA(hl) above = p > 1.0 - (hd){ 0 }, good = (p >= (hd){ 0 });
         p = (hd)((above & (ISA(hl))(1.0 - (hd){ 0 })) | (~above & good & (ISA(hl))p));
         memcpy(power + first, &p, sizeof p);
