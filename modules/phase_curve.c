@@ -3,7 +3,8 @@
  * Given: the detections of one solar system object with its distances and phase angle at each; one packet has
  *   one detection, so the alerts of an object are joined first (`nightjar objects --by sso`).
  * Returned: H and the shape per band that takes part (at least min_points); of shg1g2 the ratio of polar to
- *   equatorial flux and the pole. Fluxes are made magnitudes; those not above 0 take no part.
+ *   equatorial flux and the pole. Fluxes are made magnitudes; those not above 0 take no part, nor what
+ *   was seen at phase angles above 150 deg, where the functions of the models end.
  * Notes: the reference's fits are unweighted, errors enter chi2red alone: weighted = 0 is that. A pole and
  *   the one opposite to it describe the data equally well. The loss is nearly quadratic, and flattens beyond
  *   1 mag.
@@ -69,6 +70,8 @@ typedef struct points {
     double span, phase_min, phase_max;
 } points;
 
+static const double most_phase = 150; /* deg; the functions of the models end there */
+
 /* May point i take part, whatever the others are? */
 static bool usable(const nj_work *w, uint32_t row, uint32_t i)
 {
@@ -77,8 +80,9 @@ static bool usable(const nj_work *w, uint32_t row, uint32_t i)
                  phase = nj_f64_series(w, PHASE, row)[i], helio = nj_f64_series(w, HELIO, row)[i],
                  topo = nj_f64_series(w, TOPO, row)[i];
     return band >= 0 && band < NJ_PHASE_BANDS && flux > 1e-9 && flux < 1e18 && err / flux > 1e-9 &&
-           err / flux < 1e9 && phase >= 0 && phase <= 180 && helio > 1e-3 && helio < 1e5 && topo > 1e-5 &&
-           topo < 1e5 && isfinite(nj_f64_series(w, RA, row)[i]) && isfinite(nj_f64_series(w, DEC, row)[i]);
+           err / flux < 1e9 && phase >= 0 && phase <= most_phase && helio > 1e-3 && helio < 1e5 &&
+           topo > 1e-5 && topo < 1e5 && isfinite(nj_f64_series(w, RA, row)[i]) &&
+           isfinite(nj_f64_series(w, DEC, row)[i]);
 }
 
 /* false: no memory */
@@ -236,8 +240,8 @@ NJ_MODULE(phase_curve) = {
                    "sum of (residual / error)^2 over n - parameters - 1; none without a fit"),
             COUNT("n_points", "points of the bands that take part"),
             COUNT("n_bands", "those bands"),
-            NUMBER("phase_min", "deg", 0, 180, "least phase angle; none without points"),
-            NUMBER("phase_max", "deg", 0, 180, "largest phase angle; none without points"),
+            NUMBER("phase_min", "deg", 0, 150, "least phase angle; none without points"),
+            NUMBER("phase_max", "deg", 0, 150, "largest phase angle; none without points"),
             NUMBER("span", "d", 0, INFINITY, "from the first to the last point; none without"),
             { "converged", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1: the fit ended by itself; none without one" },
             { 0 } },

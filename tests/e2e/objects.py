@@ -399,6 +399,20 @@ def phase_curves():
     ok(sum(w.values()) < unweighted, "fits weighted by errors have a smaller chi2 in all", (w, unweighted))
 
 
+def phases_beyond_the_models():
+    """One detection at 170 deg, where the HG function is thousands of magnitudes, does not spoil the fit."""
+    alerts = []
+    for k, phase in enumerate([5.0, 8.0, 11.0, 14.0, 17.0, 20.0, 170.0, float("nan"), -1.0, 400.0]):
+        place = {"phaseAngle": phase, "helioRange": 2.5, "topoRange": 1.6}
+        alerts.append(alert(source(900 + k, None, 61000.0 + k, 3000.0 - 20 * k, "r", 77), None, None, place))
+    write("phases.avro", alerts)
+    r = objects("--by", "sso", "phases.avro", "-m", "phase_curve_hg", "-o", "ndjson:phases.ndjson")
+    ok(r.returncode == 0, "phase angles of every kind", r.stderr)
+    x = rows("phases.ndjson")[0]
+    ok(x["phase_curve_hg.n_points"] == 6, "those that no model has take no part", x)
+    ok(x["phase_curve_hg.rms"] < 0.5, "the fit is of the others", x)
+
+
 def real_alerts():
     folder = os.path.join(SHARED, "real/ztf") if SHARED else ""
     if not os.path.isdir(folder):
@@ -465,5 +479,6 @@ with Folder():
     private_and_public()
     bad_records()
     phase_curves()
+    phases_beyond_the_models()
     real_alerts()
 done()
