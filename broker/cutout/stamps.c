@@ -70,6 +70,9 @@ static void pixels(nj_buffer *b, const nj_cut_job *job, int64_t left, int64_t bo
     b->n += padded;
 }
 
+/* Bytes of a write: of one of 10 MB, ext4 asks for pages of 2 MB, and looks for them long. */
+enum { PIECE = 256 << 10 };
+
 static int write_stamp(const nj_cut_job *job, const nj_cut_target *t, const nj_buffer *b, nj_error *err)
 {
     char path[4096];
@@ -83,13 +86,16 @@ static int write_stamp(const nj_cut_job *job, const nj_cut_target *t, const nj_b
         return nj_fail(err, "%s: %s%s", path, strerror(errno), errno == EEXIST ? " (--overwrite)" : "");
     size_t done = 0;
     while (done < b->n) {
-        ssize_t n = write(fd, b->data + done, b->n - done);
+        const size_t left = b->n - done;
+        ssize_t n = write(fd, b->data + done, left < PIECE ? left : PIECE);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) break;
         done += (size_t)n;
     }
-    if (close(fd) || done < b->n) return nj_fail(err, "%s: %s", path, strerror(errno));
-    return 0;
+    if (!close(fd) && done == b->n) return 0;
+    const int why = errno;
+    unlink(path); /* a part of a stamp looks like one */
+    return nj_fail(err, "%s: %s", path, strerror(why));
 }
 
 /* Its pixel, and the corner of its stamp; false: no pixel of the image is in it. */

@@ -3,7 +3,7 @@
 command line."""
 
 import glob, json, os, re, subprocess, sys
-from tap import ROOT, Folder, done, nightjar, ok, skip
+from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, skip
 
 try:
     import astropy
@@ -344,6 +344,29 @@ def table():
     ok(os.listdir("tmp") == [], "--bench leaves nothing in TMPDIR", os.listdir("tmp"))
 
 
+def full_disk():
+    """On a disk of 1 MB: what could not be written whole is not there."""
+    os.makedirs("small", exist_ok=True)
+    if subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "small"], capture_output=True
+    ).returncode:
+        return skip("stamps on a full disk", "no name space in which to mount a tmpfs")
+    fits.PrimaryHDU(np.ones((400, 400), "f4"), header()).writeto("big.fits")
+    with open("big.csv", "w") as f:
+        f.write("name,ra,dec\nbig,210.3,54.1\n")
+    inside = (
+        "mount -t tmpfs -o size=256k none small && "
+        f"{NIGHTJAR} cutout big.fits --targets big.csv --size 300 -o small; echo rc $?; ls small"
+    )
+    r = subprocess.run(["unshare", "-rm", "sh", "-c", inside], capture_output=True, text=True)
+    ok(
+        "No space left" in r.stderr and "big.fits" in r.stderr,
+        "a full disk is said, with the stamp",
+        r.stderr,
+    )
+    ok(r.stdout.split() == ["rc", "3"], "exit code 3, and no part of a stamp", r.stdout)
+
+
 with Folder():
     if astropy:
         import warnings
@@ -358,6 +381,7 @@ with Folder():
         for image, (hdus, data, head) in images():
             same(image, hdus, data, head)
         command_line()
+        full_disk()
     table()
     ok(
         nightjar("cutout").returncode == 1 and nightjar("cutout", "x.fits", "--bench").returncode == 1,
