@@ -39,10 +39,12 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
 typedef struct ini_context {
     nj_settings *settings;
     const char *name, *at; /* at: the rest of the text */
+    size_t first;          /* of its settings */
     int line, too_long;    /* too_long: a line that libinih would cut without a message */
     int long_section;      /* the same of a section's name */
     int no_memory;
-    int continued; /* the present line begins with a blank: more of the last value */
+    const char *before; /* where the present key of the present section stood already, in this text */
+    int continued;      /* the present line begins with a blank: more of the last value */
 } ini_context;
 
 /* libinih keeps so much of the names of sections, and of a key for the lines that continue after it. */
@@ -71,6 +73,17 @@ static char *next_line(char *to, int room, void *stream)
     return to;
 }
 
+/* Where the section had the key already in the present text; NULL: nowhere. */
+static const char *stood_before(const ini_context *c, const char *section, const char *key)
+{
+    const size_t n = strlen(c->name);
+    for (size_t i = c->settings->item ? c->settings->n : 0; i-- > c->first;) {
+        const nj_setting *t = &c->settings->item[i];
+        if (!strcmp(t->key, key) && !strcmp(t->section, section)) return t->where + n + 1;
+    }
+    return NULL;
+}
+
 static int on_ini(void *user, const char *section, const char *key, const char *value)
 {
     ini_context *c = user;
@@ -80,8 +93,10 @@ static int on_ini(void *user, const char *section, const char *key, const char *
     if (!where) return 0;
     if (!value) value = "";
     nj_setting *last = s->n ? &s->item[s->n - 1] : NULL;
-    if (!c->continued || !last || strcmp(last->section, section) || strncmp(last->key, key, MAX_SECTION))
+    if (!c->continued || !last || strcmp(last->section, section) || strncmp(last->key, key, MAX_SECTION)) {
+        if ((c->before = stood_before(c, section, key))) return 0;
         return !(c->no_memory = nj_settings_set(s, section, key, value, where) != 0);
+    }
     const char *longer = nj_arena_printf(&s->arena, "%s %s", last->value, value);
     if (longer) last->value = longer;
     c->no_memory = !longer;
@@ -90,7 +105,7 @@ static int on_ini(void *user, const char *section, const char *key, const char *
 
 int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error *err)
 {
-    ini_context c = { .settings = s, .name = name, .at = text };
+    ini_context c = { .settings = s, .name = name, .at = text, .first = s->n };
     int line = ini_parse_stream(next_line, &c, on_ini, &c);
     if (c.too_long)
         return nj_fail(
@@ -99,6 +114,9 @@ int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error
     if (c.long_section)
         return nj_fail(err, "%s:%d: the name of a section has at most %d characters", name, c.long_section,
                        MAX_SECTION);
+    if (c.before)
+        return nj_fail(err, "%s:%d: this key of the section is in line %s, too; one would be lost", name,
+                       line, c.before);
     if (line < 0 || c.no_memory) return nj_fail(err, "%s: out of memory", name);
     if (line)
         return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", name, line);
@@ -125,6 +143,8 @@ int nj_settings_file(nj_settings *s, const char *path, nj_error *err)
     text[n] = 0;
     if (ferror(f))
         nj_fail(err, "%s: cannot be read: %s", path, strerror(errno));
+    else if (strlen(text) < n)
+        nj_fail(err, "%s: byte %zu is a NUL: no text", path, strlen(text) + 1);
     else
         rc = nj_settings_ini(s, path, text, err);
 done:

@@ -267,6 +267,10 @@ nj_ranges *nj_ranges_open(const char *url, nj_error *err)
     if (!rc) rc = perform(r, &first, 1, 1, err);
     if (!rc) {
         r->size = first.total;
+        if (!r->size || r->size > INT64_MAX / 2)
+            rc = nj_fail(err, "%s: the server does not say how large it is", r->shown);
+    }
+    if (!rc) {
         r->n_blocks = (r->size + BLOCK - 1) / BLOCK;
         snprintf(r->tag, sizeof r->tag, "%s", first.tag);
         snprintf(r->path, sizeof r->path, "/proc/self/fd/%d", r->fd);
@@ -330,7 +334,7 @@ int nj_ranges_fetch(nj_ranges *r, int connections, nj_error *err)
             if (!more) rc = nj_fail(err, "%s: out of memory", r->shown);
             if (more) list = more;
         }
-        if (!rc) list[n++] = (request){ .from = from, .n = end - from };
+        if (!rc && list) list[n++] = (request){ .from = from, .n = end - from };
     }
     if (connections > CONNECTIONS) connections = CONNECTIONS;
     if (!rc) rc = perform(r, list, n, connections, err);
@@ -406,8 +410,9 @@ int nj_ranges_headers(nj_ranges *r, bool all, nj_error *err)
 {
     hdu *h = malloc(sizeof *h);
     char begins[10] = "";
-    int rc = h ? 0 : nj_fail(err, "out of memory");
-    if (!rc && (pread(r->fd, begins, 9, 0) < 9 || strncmp(begins, "SIMPLE  =", 9) != 0)) {
+    if (!h) return nj_fail(err, "out of memory");
+    int rc = 0;
+    if (pread(r->fd, begins, 9, 0) < 9 || strncmp(begins, "SIMPLE  =", 9) != 0) {
         nj_ranges_want(r, 0, r->size); /* packed as a whole, or no FITS: what reads it will say */
         rc = nj_ranges_fetch(r, 4, err);
         free(h);

@@ -3,6 +3,7 @@
 #include "prices.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 static const nj_param of_prices[] = {
@@ -78,6 +79,15 @@ static const char *new_name(const nj_settings *s, size_t i, const char *prefix)
     return s->item[i].section + n;
 }
 
+static int check_section(const char *section, const char *name, const char *kind, bool priced, nj_error *err)
+{
+    if (!*name) return nj_fail(err, "[%s]: it has no name", section);
+    if (!priced) return nj_fail(err, "[%s]: it has no price, and would be in no table", section);
+    if (strcmp(kind, "published") && strcmp(kind, "assumed") && strcmp(kind, "as given"))
+        return nj_fail(err, "[%s] kind = %s: expected published or assumed", section, kind);
+    return 0;
+}
+
 static int take_section(nj_prices *p, size_t i, nj_error *err)
 {
     nj_settings *s = &p->settings;
@@ -88,14 +98,18 @@ static int take_section(nj_prices *p, size_t i, nj_error *err)
         nj_instance_price *one = &p->instance[p->n_instances++];
         if (nj_settings_apply(s, section, of_instance, NULL, one, err)) return -1;
         one->name = name;
-        return one->vcpu > 0 ? 0 : nj_fail(err, "[%s]: vcpu is missing", section);
+        if (!(one->vcpu > 0)) return nj_fail(err, "[%s]: vcpu is missing", section);
+        return check_section(section, name, one->kind, one->on_demand + one->reserved + one->spot > 0, err);
     }
     if ((name = new_name(s, i, "owned."))) {
         if (p->n_owned == NJ_PRICE_OWNED) return nj_fail(err, "more than %d of [owned.NAME]", NJ_PRICE_OWNED);
         nj_owned_price *one = &p->owned[p->n_owned++];
         if (nj_settings_apply(s, section, of_owned, NULL, one, err)) return -1;
         one->name = name;
-        return one->vcpu > 0 ? 0 : nj_fail(err, "[%s]: vcpu is missing", section);
+        if (!(one->vcpu > 0)) return nj_fail(err, "[%s]: vcpu is missing", section);
+        const double power = (one->idle_watt + one->full_watt) * one->kwh;
+        return check_section(section, name, one->kind, one->core_hour + one->price + power + one->admin > 0,
+                             err);
     }
     if ((name = new_name(s, i, "workflow."))) {
         if (p->n_bills == NJ_PRICE_BILLS) return nj_fail(err, "more than %d workflows", NJ_PRICE_BILLS);

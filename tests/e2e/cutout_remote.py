@@ -16,12 +16,12 @@ class Server(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     lock = threading.Lock()
     requests, sent, at_once, most, failures = [], 0, 0, 0, 0
-    latency, bandwidth, ranges, changed = 0, 0, True, False
+    latency, bandwidth, ranges, changed, total = 0, 0, True, False, None
 
     @classmethod
     def reset(cls, **told):
         cls.requests, cls.sent, cls.at_once, cls.most, cls.failures = [], 0, 0, 0, 0
-        cls.latency, cls.bandwidth, cls.ranges, cls.changed = 0, 0, True, False
+        cls.latency, cls.bandwidth, cls.ranges, cls.changed, cls.total = 0, 0, True, False, None
         for k, v in told.items():
             setattr(cls, k, v)
 
@@ -64,7 +64,9 @@ class Server(http.server.BaseHTTPRequestHandler):
             with of.lock:
                 of.sent += b + 1 - a
                 tag = f'"{len(of.requests) if of.changed else 1}"'
-            self.answer(206, data[a : b + 1], Content_Range=f"bytes {a}-{b}/{len(data)}", ETag=tag)
+            self.answer(
+                206, data[a : b + 1], Content_Range=f"bytes {a}-{b}/{of.total or len(data)}", ETag=tag
+            )
         finally:
             with of.lock:
                 of.at_once -= 1
@@ -184,6 +186,8 @@ with Folder():
     fails("a server that fails on", "the server says 503", f"{base}/image.fits", failures=99)
     fails("a server without ranges", "sends the whole file", f"{base}/image.fits", ranges=False)
     fails("a file that changes", "has changed", f"{base}/image.fits", changed=True)
+    for total in ("-5", "9" * 23):
+        fails(f"a file of {total} bytes", "does not say how large", f"{base}/image.fits", total=total)
     fails("a text", "cannot be opened as FITS", f"{base}/text.fits")
     fails("no server", "connect", "http://127.0.0.1:1/image.fits")
     r = fails("a password", "404", base.replace("//", "//me:secret@") + "/none.fits?signature=hidden")

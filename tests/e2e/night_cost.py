@@ -91,6 +91,17 @@ def refused():
         r = nightjar(*args)
         ok(r.returncode == 1, f"{' '.join(args)}: refused", r.stdout + r.stderr)
         ok(word in r.stderr, f"{' '.join(args)}: says why", r.stderr)
+    for text, word in (
+        ("[instance.mine]\nvcpu = 2\n", "no price"),
+        ("[owned.mine]\nvcpu = 2\nyears = 3\n", "no price"),
+        ("[instance.]\nvcpu = 2\non_demand = 1\n", "no name"),
+        ("[instance.mine]\nvcpu = 2\nspot = 1\nkind = guessed\n", "published or assumed"),
+        ("[instance.mine]\nvcpu = 2\non_demand = 1\n[instance.mine]\nvcpu = 4\n", "line 2"),
+    ):
+        with open("odd.ini", "w", encoding="utf-8") as f:
+            f.write(text)
+        r = nightjar("cost", "known.json", "--prices", "odd.ini")
+        ok(r.returncode == 1 and word in r.stderr, f"prices: {word}", r.stderr)
     with open("typo.ini", "w", encoding="utf-8") as f:
         f.write("[instance.mine]\nvcpus = 2\n")
     r = nightjar("cost", "known.json", "--prices", "typo.ini")

@@ -266,8 +266,26 @@ def what_was_checked():
         )
 
 
+def nothing_of_a_file_is_lost():
+    """A key twice in one file, and what stands behind a NUL, were dropped without a word."""
+    for name, text, words in (
+        ("twice", "[run]\nbatch_rows = 64\nbatch_rows = 32\n", ["twice.ini:3", "line 2"]),
+        ("apart", "[run]\nsync = 1\n[models]\nthreads = 1\n[run]\nsync = 0\n", ["apart.ini:6", "line 2"]),
+        ("topic", "[topic.a]\nwhere = 1\n[topic.a]\nwhere = 0\n", ["topic.ini:4", "line 2"]),
+        ("nul", "[run]\nbatch_rows = 64\n\0\n[nonsense]\n", ["nul.ini", "byte 23 is a NUL"]),
+    ):
+        with open(name + ".ini", "w", encoding="utf-8") as f:
+            f.write(text)
+        refused(f"{name}: refused, with the place", words, "-c", name + ".ini")
+    with open("once.ini", "w", encoding="utf-8") as f:
+        f.write("[run]\nbatch_rows = 64\n[module.a]\nkind = roid\n[module.b]\nkind = roid\n")
+    r = run("-c", "once.ini", "-D", "run.batch_rows=32", "-m", "a,b", "-q")
+    ok(r.returncode == 0, "-D still goes before a file", r.stderr)
+
+
 if __name__ == "__main__":
     with Folder():
+        nothing_of_a_file_is_lost()
         unlike_any()
         what_was_checked()
         modules()

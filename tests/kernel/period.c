@@ -54,8 +54,9 @@ static void finds_a_sine_and_not_a_constant(void **state)
     assert_true(nj_period_power(3, t, y, e, &grid, work, power) == 0);
 }
 
-/* At whole cycles per step of regular times all phases are one, and sine and cosine are constants: what is left
- * of their determinant is rounding. One point that stands out, of little weight, must not be a period there. */
+/* At whole cycles per step of regular times all phases are one, and sine and cosine are constants: what is
+ * left of their determinant is rounding. One point that stands out, of little weight, must not be a period
+ * there. */
 static void regular_times_give_no_power_by_rounding(void **state)
 {
     (void)state;
