@@ -491,6 +491,112 @@ def begins():
     )
 
 
+# Each batch is answered in another wrong way, by its first alert, and its rows, one by one, as they should.
+RETURNED = """
+import os, sys
+import numpy as np
+import pandas as pd
+from nightjar import give, module, scalar, series
+
+def forks(good):
+    if os.fork():
+        os.wait()
+    return {**good, "x": good["x"] * 2}
+
+def moved(mag):
+    parts = [np.append(mag[0], 1.0), *list(mag)[1:]]
+    return parts[:-1] + [parts[-1][:-1]]
+
+WAYS = [
+    lambda g, m, n: None,
+    lambda g, m, n: {k: v for k, v in g.items() if k != "k"},
+    lambda g, m, n: {**g, "x": pd.Series(g["x"]).iloc[::-1]},
+    lambda g, m, n: {**g, "reason": np.full(n, 1.5)},
+    lambda g, m, n: {**g, "reason": 300},
+    lambda g, m, n: {**g, "reason": -1},
+    lambda g, m, n: {**g, "s": ["a\\0b"] * n},
+    lambda g, m, n: {**g, "each": moved(m)},
+    lambda g, m, n: {**g, "each": m.like(m.values).where(m.values > 0)},
+    lambda g, m, n: {**g, "each": [m[0]]},
+    lambda g, m, n: sys.exit(7),
+    lambda g, m, n: forks(g),
+]
+
+@module(needs={"jd": scalar("jd", unit="d"), "mag": series("lc.mag", unit="mag")},
+        gives={"x": give("d", "jd; never none"), "k": give("1", "3; never none", type="i32"),
+               "s": give("1", "abc; never none", type="str"),
+               "each": give("mag", "lc.mag; none where that has none", like="mag")})
+def returned(jd, mag, batch):
+    good = {"x": jd, "k": 3, "s": "abc", "each": mag}
+    if batch.n == 1:
+        return good
+    return WAYS[batch.id[0] % len(WAYS)](good, mag, batch.n)
+"""
+SAYS = (
+    "it returned None, and gives x, k, s, each",
+    "it returned no k;",
+    "the index of x is that of the batch in another order",
+    "reason holds float64",
+    "reason 300 is none of 0 to 6",
+    "reason -1 is none of 0 to 6",
+    "s holds a text with a NUL in it",
+    "values for a row of",
+    "each has values of 1 rows, not of 2",
+    "SystemExit: 7",
+)
+# One column in the ways of pandas and Arrow, by the first alert of the batch.
+ANSWERS = """
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from nightjar import give, module, scalar
+
+def of_pandas(x, k, s, u):
+    return pd.DataFrame({"x": pd.array(x, "Float64"), "k": pd.array(k, "Int64"), "s": pd.array(s, "string"),
+                         "u": pd.array(u, "boolean")})
+
+def of_arrow(x, k, s, u):
+    return {"x": pa.array(x, pa.float64()), "k": pa.array(k, pa.int64()), "s": pa.array(s), "u": pa.array(u)}
+
+WAYS = [
+    of_pandas,
+    lambda *c: dict(of_pandas(*c)),
+    of_arrow,
+    lambda *c: pa.table(of_arrow(*c)),
+    lambda *c: pa.RecordBatch.from_pydict(of_arrow(*c)),
+    lambda x, k, s, u: dict(x=[np.nan if v is None else v for v in x], k=k, s=s, u=u),
+]
+
+@module(needs={"jd": scalar("jd", unit="d"), "id": scalar("candid", type="i64"),
+               "object": scalar("object", type="str")},
+        gives={"x": give("d", "jd; none for an odd id"), "k": give("1", "3; none for an odd id", type="i32"),
+               "s": give("1", "object; none for an odd id", type="str"),
+               "u": give("1", "is jd positive; none for an odd id", type="u8")})
+def answers(jd, id, object, batch):
+    keep = lambda v: [None if i % 2 else x for i, x in zip(id.tolist(), v)]
+    columns = jd.tolist(), [3] * batch.n, object, (jd > 0).tolist()
+    return WAYS[id[0] % len(WAYS)](*map(keep, columns))
+"""
+
+
+def returned():
+    """Nothing that a function returns is put to the wrong alert, or left out, without a word."""
+    write("returned.py", RETURNED)
+    got, r = run("returned", "-D", "run.batch_rows=2", "--columns", "lc.mag", threads=1)
+    for word in SAYS:
+        ok(r.stderr.count(word) == 1, f"refused, and said once: {word}", r.stderr)
+    ok("a process that it forked returned from it, too" in r.stderr, "a fork that returns is ended", r.stderr)
+    plain = lambda x: x["returned.x"] in (x["jd"], 2 * x["jd"]) and x["returned.each"] == x["lc.mag"]
+    same = [x for x in got if plain(x) and (x["returned.k"], x["returned.s"]) == (3, "abc")]
+    ok(len(same) == 300, "and each alert has its own answer", [x for x in got if x not in same][:1])
+    write("answers.py", ANSWERS)
+    got, r = run("answers", "-D", "run.batch_rows=3", threads=1)
+    want = lambda x: (None,) * 4 if x["candid"] % 2 else (x["jd"], 3, x["object"], 1)
+    wrong = [x for x in got if tuple(x[f"answers.{k}"] for k in "xksu") != want(x)]
+    ok(len(got) == 300 and not wrong and not r.stderr, "nulls of pandas and Arrow", (wrong[:1], r.stderr))
+
+
 NEAR = """
 import ctypes, os, threading
 import numpy as np
@@ -626,6 +732,7 @@ with Folder():
     killed("worker")
     killed("interpreter")
     refused()
+    returned()
     forms()
     serial()
     begins()

@@ -51,6 +51,52 @@ def runs():
     raises("no module 'riod'", nj.run, "night.tar", modules="riod")
     raises("nothing.tar", nj.run, "nothing.tar", modules="roid")
     raises("no such program", nj.run, "night.tar", binary="no-such-nightjar")
+    raises("names the program", nj.run, "night.tar", binary="./night.tar")
+    raises("'polars' is none of", nj.run, "night.tar", form="polars")
+    more = {"guard.sandbox": True, "sink.ndjson.infinity": "null", "decode.max_items": 100000}
+    got = nj.run("night.tar", modules="nalerthist", settings=more, form="rows")
+    ok(len(got) == 200, "settings of sections", got[:1])
+
+
+WHOLE = """
+import numpy as np
+from nightjar import give, module, scalar
+@module(needs={"i": scalar("candid", type="i64"), "jd": scalar("jd", unit="d"),
+               "object": scalar("object", type="str")},
+        gives={"id": give("1", "candid; none for an odd one", type="i64"),
+               "jd": give("d", "jd; none without")})
+def whole(i, jd, object):
+    return {"id": np.ma.array(i, mask=i % 2 == 1), "jd": jd}
+"""
+
+
+def tables():
+    """Cells that are no number of their column's type are refused, not read as another one."""
+    for module, text, word in (
+        ("whole.py", "candid,jd\n1,abc\n", "line 2: jd: 'abc' is no number"),
+        ("whole.py", "candid,jd\n1.5,1\n", "candid: '1.5' is no whole number"),
+        ("whole.py", "candid,jd\n1x,1\n", "candid: '1x' is no number"),
+        ("whole.py", "candid,jd\n99999999999999999999,1\n", "is beyond the column's type"),
+        ("whole.py", "candid,candid\n1,2\n", "column candid is there twice"),
+        ("nalerthist", 'lc.mag\n"18 x"\n', "lc.mag: 'x' is no number"),
+        ("fast_transient", 'lc.mag,lc.jd\n"18 19 20","1 2"\n', "lc.jd has 2 points, and lc.mag 3"),
+        ("fast_transient", 'lc.mag,lc.band\n"18 19","1 1.5"\n', "lc.band: '1.5' is no whole number"),
+        ("nalerthist", 'lc.mag,=n\n"18 19",two\n', "'two' is no number"),
+        ("nalerthist", 'lc.mag,=n\n"18 19",2 3\n', "=n has more values than the 1"),
+        ("nalerthist", 'lc.mag,=n\n"18 19",3\n', "n is 2, expected 3"),
+    ):
+        with open("cells.csv", "w", encoding="utf-8") as f:
+            f.write(text)
+        r = nightjar("call", module, "cells.csv")
+        ok(r.returncode == 2 and word in r.stderr, word, r.stdout + r.stderr)
+    with open("cells.csv", "w", encoding="utf-8") as f:
+        f.write('lc.mag\n"18 19 20 21 22 23"\n')
+    r = nightjar("call", "fast_transient", "cells.csv")
+    ok(
+        r.returncode == 0 and "no_input" in r.stdout,
+        "a need without a column has as many null points",
+        r.stdout,
+    )
 
 
 def calls():
@@ -94,6 +140,16 @@ def calls():
     raises("different lengths", nj.call, "roid", {"a": [1], "b": [1, 2]})
     raises("lc.magg", nj.call, "nalerthist", {"lc.magg": [[1]]})
     raises("no module", nj.call, "nalerthst", {"lc.mag": [[1]]})
+    raises("wants columns", nj.call, "roid", {})
+    raises("jd is a float", nj.call, "roid", {"jd": 2.0})
+    with open("whole.py", "w", encoding="utf-8") as f:
+        f.write(WHOLE)
+    ids = [2**62, 2**62 + 1, 2**60 + 2]
+    out = nj.call("whole.py", {"candid": ids, "jd": [1, 2.5, None], "object": ["a", 'b"', "c,d"]})
+    ok(out["id"].filled(-1).tolist() == [ids[0], -1, ids[2]], "masked integers to the digit", out["id"])
+    ok(out["jd"].dtype == float and out["jd"].tolist()[:2] == [1, 2.5], "fractions are floats", out["jd"])
+    ok(nj.call("whole.py", {"jd": [1, 2]})["jd"].dtype == float, "also whole ones")
+    tables()
 
 
 if SANITIZED:

@@ -29,6 +29,8 @@ def _run(words, accepted=(0,)):
         r = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
         raise Failed(127, "%s: no such program; binary= or $NIGHTJAR names it" % words[0]) from None
+    except OSError as e:
+        raise Failed(126, "%s: %s; binary= or $NIGHTJAR names the program" % (words[0], e.strerror)) from None
     if r.returncode not in accepted:
         raise Failed(r.returncode, r.stderr)
     if r.stderr.strip():
@@ -38,10 +40,12 @@ def _run(words, accepted=(0,)):
 
 def _settings(settings):
     """{"hostless.repeats": 16} is -D module.hostless.repeats=16; other sections as they are."""
-    known = ("run", "kafka", "source", "models", "catalogs", "guard", "energy", "registry", "module", "cost")
+    known = ("run", "guard", "decode", "registry", "source", "kafka", "sink", "energy", "cost", "models")
+    known += ("catalogs", "module", "topic")  # `nightjar settings` has them all
     out = []
     for key, value in (settings or {}).items():
         full = key if key.split(".")[0] in known else "module." + key
+        value = int(value) if isinstance(value, (bool, np.bool_)) else value
         out += ["-D", "%s=%s" % (full, value)]
     return out
 
@@ -67,6 +71,8 @@ def run(source, modules=None, where=None, columns=None, settings=None, options=(
     objects; none: the default ones. where: a clause, as -w. columns: more of them, as --columns. settings:
     those of modules, {"hostless.repeats": 16}, or of sections. options: more words of the command line. The
     report is `table.schema.metadata[b"report"]`, or `frame.attrs["report"]`. Failed: what the binary says."""
+    if form not in ("arrow", "pandas", "rows"):
+        raise ValueError("form = %r is none of arrow, pandas, rows" % (form,))
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     with tempfile.TemporaryDirectory(prefix="nightjar-") as folder:
         out, report = os.path.join(folder, "out"), os.path.join(folder, "report.json")
@@ -135,9 +141,14 @@ def _cell(value, folder, name):
 def call(module, columns, settings=None, binary=None):
     """What a module answers to columns of one's own: {"lc.mag": [[18, 19], [17.5]], "jd": [...]}, stamps as
     2-D arrays under "stamp.science". The paths are those of its needs (`nightjar modules NAME`); needs
-    without a column are absent. Returned: {name: array}, "reason" among them; series and vectors as lists of
-    arrays."""
+    without a column are absent. Returned: {name: array}, "reason" among them; integers without an answer are
+    masked (numpy.ma); series and vectors are lists of arrays."""
     columns = dict(columns)
+    if not columns:
+        raise ValueError("call() wants columns: {path of a need: a value for each row}")
+    for path, c in columns.items():
+        if isinstance(c, (str, bytes)) or not hasattr(c, "__len__"):
+            raise ValueError("column %s is a %s: it wants a value for each row" % (path, type(c).__name__))
     lengths = {path: len(c) for path, c in columns.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError("columns of different lengths: %s" % lengths)
@@ -163,9 +174,19 @@ def call(module, columns, settings=None, binary=None):
         values = [row[name] for row in rows]
         known = [v for v in values if v is not None]
         if any(isinstance(v, list) for v in values):
-            out[name] = [np.array([np.nan if x is None else x for x in v or []]) for v in values]
-        elif any(isinstance(v, str) for v in values) or not known:
-            out[name] = np.array(values, object if known else float)
+            whole = any(isinstance(x, int) for v in known for x in v)
+            out[name] = [_array(v or [], whole) for v in values]
+        elif any(isinstance(v, str) for v in values):
+            out[name] = np.array(values, object)
         else:
-            out[name] = np.array([np.nan if v is None else v for v in values])
+            out[name] = _array(values, any(isinstance(v, int) for v in known))
     return out
+
+
+def _array(values, whole):
+    """Of numbers and None; the binary writes 2.0 for fractions and 2 for integers."""
+    if not whole:
+        return np.array([np.nan if v is None else v for v in values], float)
+    out = np.array([0 if v is None else v for v in values], np.int64)
+    none = [v is None for v in values]
+    return np.ma.array(out, mask=none) if any(none) else out

@@ -90,7 +90,7 @@ class Worker:
 
     def __init__(self, module, fds):
         self.module, self.memory = module, Memory(fds[1])
-        self.memory.words[PID] = os.getpid()
+        self.memory.words[PID] = self.pid = os.getpid()
         self.asks, self.answers = fds[2], fds[3]
         self.needs = [(k, name, need.shape, need.type) for k, (name, need) in enumerate(module.needs.items())]
         first = len(self.needs)
@@ -196,32 +196,47 @@ class Worker:
 
     def returned(self, out):
         names = list(self.names)
-        if hasattr(out, "columns") and hasattr(out, "iloc"):
-            out = {name: out[name] for name in out.columns}
+        table = forms.columns(out)
+        if table is not None:
+            out = table
         elif isinstance(out, tuple):
             if len(out) != len(names):
                 raise Raised("it returned %d columns, and gives %s" % (len(out), ", ".join(names)))
             out = dict(zip(names, out))
         elif not isinstance(out, dict):
+            if out is None:
+                raise Raised("it returned None, and gives %s" % ", ".join(names))
             if len(names) != 1:
-                raise Raised("it returned a %s, and gives %s: return a dict" % (type(out).__name__, names))
+                what = type(out).__name__
+                raise Raised("it returned a %s, and gives %s: return a dict" % (what, ", ".join(names)))
             return {names[0]: out}
         for name in out:
             if name not in self.names and name != "reason":
                 raise Raised("it returned %s, which is not declared; it gives %s" % (name, ", ".join(names)))
+        missing = [name for name in names if name not in out]
+        if missing:
+            raise Raised("it returned no %s; None stands for a column without answers" % missing[0])
         return out
 
     def put_texts(self, out, values):
         lengths, data, name = out.whole[: out.count], bytearray(), out.name
+        if isinstance(values, (str, bytes)):  # as a number: the same for all rows
+            values = [values] * len(lengths)
+        values = forms.items(values)
         if len(values) != len(lengths):
             raise Raised("%s has %d values, not %d" % (name, len(values), len(lengths)))
         for i, text in enumerate(values):
             if text is None or text is np.ma.masked or (isinstance(text, float) and text != text):
                 lengths[i] = -1
                 continue
+            if type(text).__name__ == "NAType":  # of pandas
+                lengths[i] = -1
+                continue
             if not isinstance(text, (str, bytes)):
                 raise Raised("%s holds a %s, and is declared str" % (name, type(text).__name__))
             raw = text.encode() if isinstance(text, str) else bytes(text)
+            if b"\0" in raw:
+                raise Raised("%s holds a text with a NUL in it: %.40r" % (name, text))
             lengths[i] = len(raw)
             data += raw
         at = self.memory.room(len(data) + 1)
@@ -231,22 +246,39 @@ class Worker:
     def put(self, out, values, n):
         """Whatever is not an array of the column's type and length already."""
         name, give = out.name, out.give
+        if not forms.in_order(values):
+            raise Raised(
+                "the index of %s is that of the batch in another order: sort_index() puts each answer to its "
+                "alert, to_numpy() says that the order is meant" % name
+            )
         if isinstance(values, Series):
+            if give.like is not None:
+                self.compare_lengths(out, values.lengths, n)
             values = values.values
         elif give.like is not None and not isinstance(values, np.ndarray) and hasattr(values, "__iter__"):
-            parts = [np.asarray(v) for v in values]
+            parts = [np.asarray([] if v is None else v) for v in forms.items(values)]
+            self.compare_lengths(out, [len(np.atleast_1d(v)) for v in parts], n)
             values = np.concatenate(parts) if parts else np.zeros(0)
         if give.type == STR:
             self.put_texts(out, values)
         else:
             self.put_numbers(name, give, values, out.whole[: out.count], out.count, n)
 
+    def compare_lengths(self, out, lengths, n):
+        """As many values for each row as the series has that it is like."""
+        wanted = np.diff(self.offset_of[self.memory.words[self.words_of(out.column) + OFFSETS]])
+        if len(lengths) != n:
+            raise Raised("%s has values of %d rows, not of %d" % (out.name, len(lengths), n))
+        for got, points in zip(lengths, wanted):
+            if got != points:
+                raise Raised("%s has %d values for a row of %d points" % (out.name, got, points))
+
     def put_numbers(self, name, give, values, out, count, n):
-        values = values.to_numpy() if hasattr(values, "to_numpy") else values
-        mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
-        values = np.asarray(np.ma.getdata(values))
+        values, mask = forms.numbers(values)
+        values = np.asarray(values)
         if values.ndim == 0:
             values = np.broadcast_to(values, count)
+            mask = None if mask is None else np.broadcast_to(mask, count)
         if values.dtype == object:  # None among numbers
             mask = np.array([v is None for v in values.ravel()])
             values = np.array([0 if v is None else v for v in values.ravel()])
@@ -274,7 +306,7 @@ class Worker:
     def put_reasons(self, reasons, n):
         if isinstance(reasons, (str, int)):
             reasons = np.full(n, reasons)
-        reasons = np.asarray(reasons)
+        reasons = np.asarray(forms.items(reasons))
         if len(reasons) != n:
             raise Raised("reason has %d values, not %d" % (len(reasons), n))
         if reasons.dtype.kind in "OU":
@@ -282,6 +314,12 @@ class Worker:
             if unknown:
                 raise Raised("reason %r is none of %s" % (unknown[0], ", ".join(REASONS)))
             reasons = np.array([REASONS[str(r)] for r in reasons], np.uint8)
+        words = ", ".join(REASONS)
+        if reasons.dtype.kind not in "iu":
+            raise Raised("reason holds %s: %s are its words" % (reasons.dtype, words))
+        if n and (reasons.min() < 0 or reasons.max() >= len(REASONS)):
+            wrong = next(r for r in reasons.tolist() if not 0 <= r < len(REASONS))
+            raise Raised("reason %d is none of 0 to %d: %s" % (wrong, len(REASONS) - 1, words))
         self.reasons[:n] = reasons
         self.memory.words[REASONED] = 1
 
@@ -290,7 +328,9 @@ class Worker:
     def call(self, t):
         given, n = self.columns(t), t[3]
         answers = self.module.function(**given)
-        if type(answers) is not dict or not answers.keys() <= self.names.keys():
+        if os.getpid() != self.pid:  # the caller ends it
+            raise Raised("a process that it forked returned from it, too: os._exit() ends one")
+        if type(answers) is not dict or answers.keys() != self.names.keys():
             answers = self.returned(answers)
         for out in self.out:
             values = answers.get(out.name)
@@ -340,7 +380,10 @@ class Worker:
                 left = near.LOOK
             try:
                 self.call(t)
-            except Exception:  # what it raises is the user's; a worker goes on
+            except BaseException:  # what it raises, also by sys.exit(), is the user's; a worker goes on
+                if os.getpid() != self.pid:
+                    traceback.print_exc()
+                    os._exit(1)
                 self.report()
                 memory.words[ANSWER] = RAISED
             os.write(answers, ONE)
