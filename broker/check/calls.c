@@ -6,6 +6,9 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <locale.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -69,6 +72,13 @@ static struct {
     int (*system)(const char *command);
     FILE *(*popen)(const char *command, const char *mode);
     int (*open)(const char *path, int flags, ...);
+    void *(*mmap)(void *at, size_t n, int rights, int flags, int fd, off_t offset);
+    int (*pthread_create)(pthread_t *t, const pthread_attr_t *how, void *(*f)(void *), void *argument);
+    pid_t (*fork)(void);
+    char *(*setlocale)(int category, const char *name);
+    int (*sigaction)(int number, const struct sigaction *now, struct sigaction *was);
+    sighandler_t (*signal)(int number, sighandler_t handler);
+    int (*setenv)(const char *name, const char *value, int replace);
 } real;
 
 static void *counted_malloc(size_t n)
@@ -126,6 +136,42 @@ static int counted_open(const char *path, int flags, ...)
     return real.open(path, flags, mode);
 }
 
+static void *counted_mmap(void *at, size_t n, int rights, int flags, int fd, off_t offset)
+{
+    count("mmap");
+    return real.mmap(at, n, rights, flags, fd, offset);
+}
+static int counted_pthread_create(pthread_t *t, const pthread_attr_t *how, void *(*f)(void *), void *argument)
+{
+    count("pthread_create");
+    return real.pthread_create(t, how, f, argument);
+}
+static pid_t counted_fork(void)
+{
+    count("fork");
+    return real.fork();
+}
+static char *counted_setlocale(int category, const char *name)
+{
+    if (name) count("setlocale");
+    return real.setlocale(category, name);
+}
+static int counted_sigaction(int number, const struct sigaction *now, struct sigaction *was)
+{
+    if (now) count("sigaction");
+    return real.sigaction(number, now, was);
+}
+static sighandler_t counted_signal(int number, sighandler_t handler)
+{
+    count("signal");
+    return real.signal(number, handler);
+}
+static int counted_setenv(const char *name, const char *value, int replaces)
+{
+    count("setenv");
+    return real.setenv(name, value, replaces);
+}
+
 typedef struct counted {
     const char *name;
     void *instead, *real; /* real: where its address is to be put, or NULL */
@@ -150,6 +196,14 @@ static const counted all[] = {
     IS("socket", socket),
     IS("system", system),
     IS("popen", popen),
+    IS("mmap", mmap),
+    IS("pthread_create", pthread_create),
+    IS("fork", fork),
+    IS("setlocale", setlocale),
+    IS("sigaction", sigaction),
+    IS("signal", signal),
+    IS("setenv", setenv),
+    ALSO("mmap64", mmap),
     ALSO("open64", open),
     ALSO("fopen64", fopen),
     ALSO("_Znwm", malloc), /* operator new and new[] of C++ */

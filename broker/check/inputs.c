@@ -49,6 +49,11 @@ static uint64_t group_of(const char *path, uint64_t seed)
                         (view && strcmp(view, "@time") ? text_hash(view, strlen(view)) : 0));
 }
 
+bool nj_made_is_like(const char *path, const char *other)
+{
+    return group_of(path, 0) == group_of(other, 0);
+}
+
 static uint32_t n_points(const char *path, nj_made_row row)
 {
     if (row.kind == NJ_MADE_EMPTY) return 0;
@@ -126,11 +131,16 @@ void nj_made_store(nj_type type, void *data, size_t i, double v)
 
 /* ---- services of one call -------------------------------------------------------------------- */
 
+enum { SPOILT_BYTES = 1 << 16 };
+
 void *nj_made_scratch(const nj_work *w, size_t bytes)
 {
     int inside = nj_made_inside;
     nj_made_inside = 0;
     void *p = nj_arena_alloc(&((nj_made_batch *)w->opaque)->scratch, bytes);
+    /* other contents each time: whoever reads what it has not written gives answers that differ */
+    static _Thread_local uint8_t rest;
+    if (p) memset(p, rest += 37, bytes < SPOILT_BYTES ? bytes : SPOILT_BYTES);
     nj_made_inside = inside;
     return p;
 }
@@ -255,6 +265,28 @@ void nj_made_free(nj_made_batch *b)
     nj_arena_free(&b->arena);
     nj_arena_free(&b->scratch);
     nj_arena_free(&b->texts);
+}
+
+int nj_made_changed(const nj_made_batch *b)
+{
+    nj_made_batch again;
+    int changed = -1;
+    bool well = nj_made_build(&again, b->in, b->row, b->n) == 0;
+    for (uint32_t k = 0; well && changed < 0 && k < b->in->n_needs; k++) {
+        const nj_need *need = &b->in->need[k];
+        const size_t n = b->col[k].off ? b->col[k].off[b->n] : b->n;
+        if (need->shape != NJ_IMAGE &&
+            memcmp(b->col[k].data, again.col[k].data, n * nj_type_size(need->type)))
+            changed = (int)k;
+        for (uint32_t r = 0; need->shape == NJ_IMAGE && changed < 0 && r < b->n; r++) {
+            const nj_image *now = b->image[(size_t)k * b->n + r];
+            const nj_image *was = now ? make_image(&again, k, b->row[r]) : NULL;
+            if (was && memcmp(now->pixel, was->pixel, (size_t)was->rows * was->cols * sizeof *was->pixel))
+                changed = (int)k;
+        }
+    }
+    nj_made_free(&again);
+    return changed;
 }
 
 size_t nj_made_width(const nj_made_batch *b, uint32_t k, uint32_t row, size_t *first)

@@ -47,6 +47,10 @@ typedef struct nj_made_batch {
 uint64_t nj_made_hash(uint64_t x);
 double nj_made_uniform(uint64_t seed);
 /* Stores v as an element of that type; what the type cannot hold becomes its "no answer". */
+/* The first need whose values or pixels are no longer those that were made, or -1. */
+int nj_made_changed(const nj_made_batch *b);
+/* Have columns of these paths the same points? */
+bool nj_made_is_like(const char *path, const char *other);
 void nj_made_store(nj_type type, void *data, size_t i, double v);
 
 /* Columns, ids and empty outputs. -1 = out of memory; free it in either case. */

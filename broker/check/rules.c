@@ -2,6 +2,7 @@
  * no memory and no files, no leak, equality with its plain version. And the table of all rules. */
 #include "rules.h"
 
+#include <fenv.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -181,6 +182,20 @@ static void look_around(nj_check *c, const nj_made_batch *b, const nj_made_batch
                    b->n, b->in->give[broken].name);
 }
 
+/* Other modules read the same columns and stamps, in the same thread. */
+static void inputs_stay(nj_check *c, const nj_made_batch *b)
+{
+    if (fegetround() != FE_TONEAREST) {
+        fesetround(FE_TONEAREST);
+        return nj_check_wrong(c, "fesetround() back before the call ends",
+                              "process() changed how the thread rounds");
+    }
+    const int changed = nj_made_changed(b);
+    if (changed >= 0)
+        nj_check_wrong(c, "what w->in and w->image() give is const: work on a copy in w->scratch()",
+                       "need %s: process() has written to its input", c->in->need[changed].path);
+}
+
 /* Only the rows that were given may be written. */
 static void other_rows_stay_untouched(nj_check *c)
 {
@@ -213,6 +228,7 @@ static void other_rows_stay_untouched(nj_check *c)
         well = r % 4 == 1
                    ? nj_check_answer(c, &b, r)
                    : nj_check_same_row(c, &before, r, &b, r, "a row that was not asked for", nj_own_row_only);
+    if (well) inputs_stay(c, &b);
     nj_made_free(&b);
     nj_made_free(&before);
     nj_made_thread_close(&t);
@@ -240,11 +256,12 @@ static void takes_no_memory(nj_check *c)
     if (n)
         nj_check_wrong(c,
                        "w->scratch() for memory of one call, host->alloc() in open() for what stays, "
-                       "host->data() in open() for files",
+                       "host->data() in open() for files; threads, signals, the locale and the environment "
+                       "are the host's",
                        "process() called %s() and the like %lu times for %d rows", first, n, ROWS);
     nj_made_free(&b);
     nj_made_thread_close(&t);
-    nj_check_note(c, "no malloc(), no file, no socket, no program in a call of %d rows", ROWS);
+    nj_check_note(c, "no malloc(), no file, no socket, no program, no thread in a call of %d rows", ROWS);
 }
 
 static size_t memory_in_use(void)

@@ -3,6 +3,7 @@
  * and "=give" or "=reason" columns, and rows; a cell is empty for null; the points of a series are separated
  * by blanks, a null point is "-". Needs without a column are absent. A stamp is @gauss(ROWS,COLS,sigma=S),
  * @flat(ROWS,COLS,value=V), @made(KIND,SEED), or @FILE.fits beside the table. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,23 +34,80 @@ typedef struct table {
     double tolerance;
 } table;
 
-static void fill_scalar(nj_made_batch *b, uint32_t k, const char *cell)
+/* Stores a number of a cell. NULL, or what is wrong with it. */
+static const char *store(nj_type type, void *data, size_t i, const char *word)
+{
+    char *end;
+    const double v = strtod(word, &end);
+    if (end == word || *end) return "is no number";
+    nj_made_store(type, data, i, v);
+    if (type == NJ_F32 || type == NJ_F64 || isnan(v)) return NULL;
+    if (v != floor(v)) return "is no whole number";
+    if (type == NJ_I64) { /* all of its digits, where it is written as an integer */
+        errno = 0;
+        const int64_t whole = strtoll(word, &end, 10);
+        if (errno) return "is beyond the column's type";
+        if (!*end) ((int64_t *)data)[i] = whole;
+    }
+    return isnan(nj_number(type, data, i)) ? "is beyond the column's type" : NULL;
+}
+
+static void wrong_cell(const table *t, uint32_t k, const char *cell, const char *what)
+{
+    nj_check_wrong(t->c, "a cell is empty for null; points have blanks between them, and a null point is -",
+                   "line %u: %s: '%.40s' %s", t->csv.line, t->c->in->need[k].path, cell, what);
+}
+
+static void fill_scalar(const table *t, nj_made_batch *b, uint32_t k, const char *cell)
 {
     const nj_need *need = &b->in->need[k];
     void *data = nj_arena_zalloc(&b->arena, nj_type_size(need->type));
+    const char *wrong = NULL;
     if (!data) return;
     nj_fill_null(need->type, data, 1);
     if (*cell && need->type == NJ_STR)
         *(const char **)data = nj_arena_text(&b->arena, cell, strlen(cell));
-    else if (*cell && need->type == NJ_I64)
-        *(int64_t *)data = strtoll(cell, NULL, 10);
-    else if (*cell)
-        nj_made_store(need->type, data, 0, strtod(cell, NULL));
+    else if (*cell && (wrong = store(need->type, data, 0, cell)))
+        wrong_cell(t, k, cell, wrong);
     b->col[k] = (nj_col){ data, NULL };
 }
 
-static void fill_series(nj_made_batch *b, uint32_t k, const char *text)
+/* Columns of one light curve have the same points: a module takes the number of one for that of all.
+ * Returned: one that has its cell already, or n_needs. */
+static uint32_t like(const nj_made_batch *b, uint32_t k)
 {
+    uint32_t j = 0;
+    while (j < b->in->n_needs &&
+           (j == k || !b->col[j].off || !nj_made_is_like(b->in->need[j].path, b->in->need[k].path)))
+        j++;
+    return j;
+}
+
+static void compare_points(const table *t, const nj_made_batch *b, uint32_t k, uint32_t n)
+{
+    const uint32_t j = like(b, k);
+    if (j < b->in->n_needs && b->col[j].off[1] != n)
+        nj_check_wrong(t->c, "a null point is -", "line %u: %s has %u points, and %s %u", t->csv.line,
+                       b->in->need[k].path, n, b->in->need[j].path, b->col[j].off[1]);
+}
+
+/* A need without a column: as many null points as the light curve has, or made ones. */
+static int fill_absent(nj_made_batch *b, uint32_t k)
+{
+    const nj_need *need = &b->in->need[k];
+    const uint32_t j = need->shape == NJ_SERIES ? like(b, k) : b->in->n_needs;
+    if (j == b->in->n_needs) return nj_made_need(b, k);
+    const uint32_t *off = b->col[j].off;
+    void *data = nj_arena_zalloc(&b->arena, (off[1] + 1) * nj_type_size(need->type));
+    if (!data) return -1;
+    nj_fill_null(need->type, data, off[1]);
+    b->col[k] = (nj_col){ data, off };
+    return 0;
+}
+
+static void fill_series(const table *t, nj_made_batch *b, uint32_t k, const char *text)
+{
+    const char *wrong;
     char *cell = nj_arena_text(&b->arena, text, strlen(text)), *rest = NULL;
     const nj_need *need = &b->in->need[k];
     uint32_t n = 0, *off = nj_arena_zalloc(&b->arena, 2 * sizeof *off);
@@ -58,10 +116,13 @@ static void fill_series(nj_made_batch *b, uint32_t k, const char *text)
     for (char *word = strtok_r(cell, " ", &rest); word; word = strtok_r(NULL, " ", &rest), n++) {
         if (need->type == NJ_STR)
             ((const char **)(void *)data)[n] = strcmp(word, "-") ? word : NULL;
-        else
-            nj_made_store(need->type, data, n, strcmp(word, "-") ? strtod(word, NULL) : NAN);
+        else if (!strcmp(word, "-"))
+            nj_made_store(need->type, data, n, NAN);
+        else if ((wrong = store(need->type, data, n, word)))
+            return wrong_cell(t, k, word, wrong);
     }
     off[1] = n;
+    compare_points(t, b, k, n);
     b->col[k] = (nj_col){ data, off };
 }
 
@@ -169,8 +230,13 @@ static void expect_cell(const table *t, const nj_made_batch *b, const char *name
         const char *word = cell;
         size_t length = strcspn(cell, " ");
         bool null = length == 0 || (length == 1 && *word == '-');
-        double want = null ? NAN : strtod(word, NULL), got = nj_number(type, b->out[k], at + e);
-        if (!nj_check_near(got, want, t->tolerance))
+        char *end = NULL;
+        double want = null ? NAN : strtod(word, &end), got = nj_number(type, b->out[k], at + e);
+        if (!null && end != word + length)
+            return nj_check_wrong(t->c, NULL, "line %u: =%s: '%.40s' is no number", t->csv.line, name, word);
+        bool same = nj_check_near(got, want, t->tolerance);
+        if (type == NJ_I64 && !null) same &= ((const int64_t *)b->out[k])[at + e] == strtoll(word, NULL, 10);
+        if (!same)
             nj_check_wrong(t->c, "\"# tolerance 1e-6\" in the table states another tolerance",
                            n > 1 ? "line %u: %s[%zu] is %.17g, expected %.17g"
                                  : "line %u: %s%.0zu is %.17g, expected %.17g",
@@ -178,6 +244,9 @@ static void expect_cell(const table *t, const nj_made_batch *b, const char *name
         cell += length;
         cell += *cell == ' ';
     }
+    if (*cell)
+        nj_check_wrong(t->c, NULL, "line %u: =%s has more values than the %zu of the row", t->csv.line, name,
+                       n);
 }
 
 /* ---- what it answers ------------------------------------------------------------------------- */
@@ -210,8 +279,12 @@ static void write_element(FILE *f, nj_type type, const void *data, size_t i)
         fputs(v > 0 ? "1e999" : "-1e999", f);
     else if (type == NJ_I64)
         fprintf(f, "%" PRId64, ((const int64_t *)data)[i]);
-    else
-        fprintf(f, "%.17g", v);
+    else { /* of a column of fractions also 2 is one: 2.0 */
+        char text[40];
+        snprintf(text, sizeof text, "%.17g", v);
+        const bool whole = (type == NJ_F32 || type == NJ_F64) && !text[strcspn(text, ".e")];
+        fprintf(f, "%s%s", text, whole ? ".0" : "");
+    }
 }
 
 static void write_answer(FILE *f, const nj_made_batch *b)
@@ -255,12 +328,13 @@ static void look_at_row(table *t, nj_made_thread *thread)
         if (in->need[k].shape == NJ_IMAGE)
             fill_image(c, &b, k, cell);
         else if (in->need[k].shape == NJ_SERIES)
-            fill_series(&b, k, cell);
+            fill_series(t, &b, k, cell);
         else
-            fill_scalar(&b, k, cell);
+            fill_scalar(t, &b, k, cell);
     }
     for (uint32_t k = 0; k < in->n_needs && c->verdict != NJ_CHECKED_WRONG; k++)
-        if (!b.col[k].data && (made || !(in->need[k].flags & NJ_NEED_OPTIONAL)) && nj_made_need(&b, k))
+        if (!b.col[k].data && (made || !(in->need[k].flags & NJ_NEED_OPTIONAL)) &&
+            (made ? nj_made_need(&b, k) : fill_absent(&b, k)))
             nj_check_no_memory(c);
     if (b.arena.failed || nj_made_clear(&b)) nj_check_no_memory(c);
     if (c->verdict != NJ_CHECKED_WRONG) {
@@ -291,6 +365,9 @@ static void take_header(table *t)
         const char *name = t->csv.cell[i];
         t->head[i] = nj_arena_text(&t->names, name, strlen(name));
         if (!t->head[i]) nj_check_no_memory(t->c);
+        for (uint32_t j = 0; j < i; j++)
+            if (!strcmp(t->head[j], name))
+                nj_check_wrong(t->c, NULL, "line %u: column %s is there twice", t->csv.line, name);
         if (name[0] == '=' ? !is_expected(t->c->in, name + 1)
                            : need_index(t->c->in, name) == t->c->in->n_needs)
             nj_check_wrong(t->c, "paths as they stand in the needs; =NAME for a give, =reason",

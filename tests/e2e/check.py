@@ -138,6 +138,55 @@ FAULTS = [
         "scratch",
     ),
     (
+        "a thread in process",
+        "/*MORE*/",
+        "pthread_t t; if (!pthread_create(&t, NULL, idle, NULL)) pthread_join(t, NULL);",
+        "neither allocates",
+        r"pthread_create\(\)",
+        "are the host's",
+    ),
+    (
+        "a handler of signals",
+        "/*MORE*/",
+        "signal(SIGUSR1, SIG_IGN);",
+        "neither alloc",
+        r"signal\(\)",
+        "host's",
+    ),
+    (
+        "mapped memory",
+        "/*MORE*/",
+        "kept = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);",
+        "neither allocates",
+        r"mmap\(\)",
+        "scratch",
+    ),
+    (
+        "a write to an input",
+        "/*MORE*/",
+        "if (n) ((double *)(uintptr_t)mag)[off[row]] += 1e-9;",
+        "other rows",
+        "need lc.mag: process.. has written to its input",
+        "const",
+    ),
+    (
+        "a stamp that is changed in place",
+        "/*MORE*/",
+        "const nj_image *im = w->image(w, 2, row); if (im) ((float *)(uintptr_t)im->pixel)[0] -= 9;",
+        "other rows",
+        "need stamp.science: process.. has written to its input",
+        "const",
+    ),
+    ("another rounding", "/*MORE*/", "fesetround(FE_UPWARD);", "other rows", "the thread rounds", "back"),
+    (
+        "scratch memory that was not written",
+        "/*MORE*/",
+        "double *x = w->scratch(w, 80); if (x) ((double *)w->out[0])[row] = fabs(x[3]) < 1e6 ? x[3] : 1;",
+        "order and threads",
+        "least is",
+        "",
+    ),
+    (
         "a leak",
         "/*MORE*/",
         "kept = malloc(64); if (kept) memset(kept, 1, 64);",
@@ -217,8 +266,13 @@ def source(name, *changes):
     for old, new in changes:
         assert old in text, (name, old)
         text = text.replace(old, new)
-    includes = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
+    names = "fenv", "pthread", "signal", "stdio", "stdlib", "string", "sys/mman"
+    includes = "".join(f"#include <{name}.h>\n" for name in names)
     other = """static void *volatile kept;
+static inline void *idle(void *p)
+{
+    return p;
+}
 static int process(const void *self, void *thread, const nj_work *w);
 static inline int other(const void *self, void *thread, const nj_work *w)
 {
