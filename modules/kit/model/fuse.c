@@ -1,8 +1,8 @@
 /* fuse.c - consecutive operators are merged into one step, so that images are read and written less often. */
 #include <string.h>
 
+#include "fast.h"
 #include "lstm_step.h"
-#include "plan.h"
 
 /* The rewriting of one plan: old steps are read in order, new ones written;
  * a step taken into an earlier one is gone. */
@@ -68,6 +68,20 @@ static void take_relu(fusing *f, nj_net_step *s)
     take_in(f, relu);
     s->relu = 1;
     s->out[0] = relu->out[0];
+}
+
+/* So does a following MaxPool of squares side by side, of `most` pixels a side at most. */
+static void take_pool(fusing *f, nj_net_step *s, int32_t most)
+{
+    nj_net_step *pool = only_reader(f, s->out[0], "MaxPool");
+    s->pool = 1;
+    for (int32_t side = 2; pool && side <= most; side *= 2)
+        if (pool->kernel[0] == side && pool->kernel[1] == side && pool->stride[0] == side &&
+            pool->stride[1] == side) {
+            take_in(f, pool);
+            s->pool = side;
+            s->out[0] = pool->out[0];
+        }
 }
 
 /* --- dense layers --- */
@@ -219,7 +233,7 @@ static int fuse_separable(fusing *f, nj_net_step *s, nj_net_step *next)
 {
     const nj_tensor *d = fixed(f, s, 1), *p = fixed(f, next, 1), *bias = fixed(f, next, 2),
                     *x = &f->shape[s->in[0]];
-    uint32_t out_columns = (uint32_t)(x->dim[3] - d->dim[3] + 1);
+    uint32_t channels = (uint32_t)d->dim[0], columns = (uint32_t)(x->dim[3] - d->dim[3] + 1);
     if (channels_last(f, s)) return -1;
     s = emit(f, s);
     take_in(f, next);
@@ -229,8 +243,11 @@ static int fuse_separable(fusing *f, nj_net_step *s, nj_net_step *next)
     s->out[0] = next->out[0];
     s->block[0] = nj_product_block((uint32_t)p->dim[0], 0);
     take_relu(f, s);
+    take_pool(f, s, 2);
     s->packed[0] = nj_pack_conv(f->plan->pool, p, s->block[0]);
-    s->packed[1] = nj_pack_depthwise(f->plan->pool, d, out_columns);
+    int in_groups = nj_depthwise_groups(channels, (uint32_t)d->dim[2], (uint32_t)d->dim[3]);
+    s->block[1] = in_groups ? channels : columns * channels;
+    s->packed[1] = nj_pack_depthwise(f->plan->pool, d, s->block[1]);
     s->bias[0] =
         nj_pack_bias(f->plan->pool, bias ? bias->data : NULL, NULL, (uint32_t)p->dim[0], s->block[0]);
     f->plan->value[s->out[0]].nhwc = 1;
@@ -264,8 +281,17 @@ static int fuse_conv(fusing *f, const nj_net_step *old)
     s = emit(f, s);
     s->op = &nj_op_conv_fast;
     s->n_in = 2;
+    s->pool = 1;
     s->block[0] = nj_product_block((uint32_t)w->dim[0], 0);
     take_relu(f, s);
+    const nj_tensor *x = &f->shape[old->in[0]];
+    if (nj_winograd_fits(s, w, x->dim[2] - 2, x->dim[3] - 2)) {
+        s->op = &nj_op_winograd;
+        take_pool(f, s, 4);
+        s->packed[1] = nj_winograd_pack(f->plan->pool, w, s->block[0]);
+        s->bias[1] = nj_pack_bias(f->plan->pool, NULL, NULL, (uint32_t)w->dim[0], s->block[0]);
+        if (!s->packed[1] || !s->bias[1]) return memory(f);
+    }
     s->packed[0] = nj_pack_conv(f->plan->pool, w, s->block[0]);
     s->bias[0] =
         nj_pack_bias(f->plan->pool, bias ? bias->data : NULL, NULL, (uint32_t)w->dim[0], s->block[0]);
@@ -355,7 +381,7 @@ static int is_image_step(const nj_net_step *s, const nj_tensor *shape, const uin
 {
     static const nj_net_op *const kinds[] = { &nj_op_conv_fast, &nj_op_separable, &nj_op_pool_fast,
                                               &nj_op_mean_fast, &nj_op_to_nchw,   &nj_op_to_nhwc,
-                                              &nj_op_view };
+                                              &nj_op_winograd,  &nj_op_view };
     int known = s->n_out == 1 &&
                 (is_op(s, "Relu") || is_op(s, "LeakyRelu") || is_op(s, "Sigmoid") || is_op(s, "Tanh"));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) known |= s->op == kinds[i];
@@ -404,6 +430,7 @@ int nj_plan_fuse(nj_net_plan *plan, const nj_model *model, nj_model_error *err)
     plan->n_steps = 0;
     if (rewrite(&f)) return -1;
     nj_plan_lives(plan);
+    if (nj_plan_crop(plan, model)) return nj_model_fail(err, "its shapes do not fit one another");
     if (images_first(&f)) return -1;
     nj_plan_lives(plan);
     return 0;

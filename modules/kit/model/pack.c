@@ -55,13 +55,12 @@ const float *nj_pack_gates(nj_pool *pool, const float *weight, uint32_t n_units,
 }
 
 /* [channel][1][ky][kx] to [ky * kx][repeats]. */
-const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *w, uint32_t out_columns)
+const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *w, uint32_t repeats)
 {
-    uint32_t channels = (uint32_t)w->dim[0], ky = (uint32_t)w->dim[2], kx = (uint32_t)w->dim[3];
-    uint32_t n = nj_depthwise_repeats(channels, ky, kx, out_columns * channels);
-    float *to = nj_pool_alloc(pool, (size_t)ky * kx * n, sizeof *to);
-    for (uint32_t t = 0; to && t < ky * kx; t++)
-        for (uint32_t i = 0; i < n; i++)
-            to[(size_t)t * n + i] = w->data[(size_t)(i % channels) * ky * kx + t];
+    uint32_t channels = (uint32_t)w->dim[0], taps = (uint32_t)(w->dim[2] * w->dim[3]);
+    float *to = nj_pool_alloc(pool, (size_t)taps * repeats, sizeof *to);
+    for (uint32_t t = 0; to && t < taps; t++)
+        for (uint32_t i = 0; i < repeats; i++)
+            to[(size_t)t * repeats + i] = w->data[(size_t)(i % channels) * taps + t];
     return to;
 }

@@ -41,6 +41,9 @@ struct nj_net_step {
     int32_t perm[NJ_MODEL_RANK], axes[NJ_MODEL_RANK], n_axes;
     const int64_t *target; /* Reshape */
     float alpha, beta, epsilon;
+    /* the fast kinds on images: rows and columns at the end that nobody reads; then the largest of
+     * pool x pool (1, 2, 4) results */
+    int32_t crop[2], pool;
     /* packed weights of the fast kinds */
     const float *packed[4], *bias[4];
     uint32_t block[4];
@@ -74,6 +77,8 @@ int nj_plan_build(nj_net_plan *plan, const nj_model *model, nj_pool *pool, nj_mo
 nj_tensor *nj_plan_shapes(const nj_net_plan *plan, const nj_model *model);
 /* Replaces steps by the fast kinds: images as [row][column][channel], fused layers, packed weights. */
 int nj_plan_fuse(nj_net_plan *plan, const nj_model *model, nj_model_error *err);
+/* Leaves out rows and columns of images that no later step reads. -1: no memory. (crop.c) */
+int nj_plan_crop(nj_net_plan *plan, const nj_model *model);
 /* After any change of steps: who reads what, and when. */
 void nj_plan_lives(nj_net_plan *plan);
 /* A new value; NJ_PLAN_NONE when memory is short. */
@@ -94,13 +99,13 @@ const float *nj_pack_conv(nj_pool *pool, const nj_tensor *weight, uint32_t block
 const float *nj_pack_bias(nj_pool *pool, const float *a, const float *b, uint32_t n, uint32_t block);
 const float *nj_pack_gates(nj_pool *pool, const float *weight, uint32_t n_units, uint32_t n_in,
                            uint32_t block, const float factor[4]);
-const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *weight, uint32_t out_columns);
+const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *weight, uint32_t repeats);
 
 /* The op of that ONNX name, or NULL; and reading its attributes. (ops.c) */
 const nj_net_op *nj_op_find(const char *name);
 int nj_op_read(nj_net_plan *plan, nj_net_step *step, nj_model_error *err);
 void nj_tensor_count(nj_tensor *t);
 extern const nj_net_op nj_op_lstm_fast, nj_op_dense, nj_op_conv_fast, nj_op_separable, nj_op_pool_fast,
-    nj_op_mean_fast, nj_op_conv_lines, nj_op_to_nchw, nj_op_to_nhwc, nj_op_view;
+    nj_op_mean_fast, nj_op_winograd, nj_op_conv_lines, nj_op_to_nchw, nj_op_to_nhwc, nj_op_view;
 
 #endif

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-enum { MAX_P = 21, MAX_V = 16 };
+enum { MAX_P = 28, MAX_V = 16 };
 
 typedef void (*tile_function)(const nj_product *t, const float *in, const float *weight, const float *bias,
                               float *out, uint32_t n_out);
@@ -18,6 +18,7 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define ISA(name) name##_portable
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define FMA1(a, b, c) ((a) * (b) + (c))
+#define MAX(a, b) ISA(choose)((a) > (b), a, b)
 #define SET1(x) ((vec){ x, x, x, x })
 #define TILES TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(8, 1) TILE(8, 2) TILE(16, 1)
 /* clang-format off */
@@ -29,6 +30,11 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define TILE_MOST \
     { 3, 2, 1 }
 /* clang-format on */
+#define EVEN_3 3
+#define EVEN_16 3
+#define EVENS EVEN(3, 3) EVEN(3, 16)
+#define EVEN_FIRST ISA(even_3_3)
+#define EVEN_TABLE ISA(even_3_16)
 #include "tile_body.h"
 
 #if defined __x86_64__
@@ -40,6 +46,7 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define FMA(a, b, c) ((vec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define FMA1(a, b, c) __builtin_fmaf(a, b, c)
 #define SET1(x) ((vec)_mm256_set1_ps(x))
+#define MAX(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b))) /* b where one is NaN */
 #define TILES                                                                                                \
     TILE(2, 1)                                                                                               \
     TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(8, 1)
@@ -53,6 +60,11 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
     { 6, 3, 1 }
 /* clang-format on */
 #define HALF_TILES TILE(4, 1) TILE(4, 2) TILE(4, 3)
+#define EVEN_3 6
+#define EVEN_16 6
+#define EVENS EVEN(6, 3) EVEN(6, 16)
+#define EVEN_FIRST ISA(even_6_3)
+#define EVEN_TABLE ISA(even_6_16)
 #include "tile_body.h"
 #define ISA_TARGET 0
 #include "../num/isa_target.h"
@@ -64,6 +76,7 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define FMA(a, b, c) ((vec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define FMA1(a, b, c) __builtin_fmaf(a, b, c)
 #define SET1(x) ((vec)_mm512_set1_ps(x))
+#define MAX(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
 /* clang-format off */
 #define TILES \
     TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) \
@@ -86,6 +99,11 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define TILE_MOST \
     { 21, 13, 6 }
 /* clang-format on */
+#define EVEN_3 20
+#define EVEN_16 28, 14, 13, 12
+#define EVENS EVEN(20, 3) EVEN(28, 16) EVEN(14, 16) EVEN(13, 16) EVEN(12, 16)
+#define EVEN_FIRST ISA(even_20_3)
+#define EVEN_TABLE ISA(even_28_16), ISA(even_14_16), ISA(even_13_16), ISA(even_12_16)
 #include "tile_body.h"
 #define ISA_TARGET 0
 #include "../num/isa_target.h"
@@ -118,9 +136,9 @@ size_t nj_product_packed(uint32_t n_out, uint32_t n_in, uint32_t block)
     return (size_t)(n_out + block - 1) / block * block * n_in;
 }
 
-uint32_t nj_depthwise_repeats(uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, uint32_t n)
+int nj_depthwise_groups(uint32_t channels, uint32_t kernel_y, uint32_t kernel_x)
 {
-    return kernel_y == 3 && kernel_x == 3 && channels % 16 == 0 ? channels : n;
+    return kernel_y == 3 && kernel_x == 3 && channels % 16 == 0;
 }
 
 const nj_lanes *nj_lanes_of(nj_isa isa)

@@ -25,6 +25,10 @@ typedef struct nj_product {
     uint32_t n, n_out, n_segments, segment;
     uint32_t block; /* NB: 16, 32 or 64 */
     uint32_t relu;  /* not 0: negative results become 0 */
+    /* n_repeats products whose places lie so many floats apart; 0 = one. Only with a bias, which is the same
+     * for all. */
+    uint32_t n_repeats;
+    ptrdiff_t in_repeat, weight_repeat, out_repeat;
 } nj_product;
 
 void nj_product_run(nj_isa isa, const nj_product *product);
@@ -38,10 +42,10 @@ size_t nj_product_packed(uint32_t n_out, uint32_t n_in, uint32_t block);
 typedef struct nj_lanes {
     /* out[i] = sum over ky, kx of in[ky * in_row + i + kx * channels] * weight[ky * kernel_x + kx][i], i in
      * [0, n): one row of a depthwise convolution with stride 1; n = output columns * channels. The weights of
-     * a tap are repeated along the row, [n] each; but for 3 x 3 and channels in sixteens
-     * (nj_depthwise_repeats) they are [channels] each. */
+     * a tap are repeated along the row, [repeats >= n] each; but for 3 x 3 and channels in sixteens
+     * (nj_depthwise_groups) they are [channels] each, and out is [channels / 16][columns][16]. */
     void (*depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x,
-                      const float *weight, uint32_t n, float *out);
+                      const float *weight, uint32_t repeats, uint32_t n, float *out);
     /* Largest of kernel_y x kernel_x pixels for each of n_x output columns. NaN is not kept. */
     void (*pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x,
                  uint32_t stride_x, uint32_t n_x, float *out);
@@ -52,7 +56,6 @@ typedef struct nj_lanes {
     void (*lstm)(const float *gate, uint32_t hidden, float *cell, float *out);
 } nj_lanes;
 const nj_lanes *nj_lanes_of(nj_isa isa);
-/* Numbers per tap that depthwise() reads. */
-uint32_t nj_depthwise_repeats(uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, uint32_t n);
+int nj_depthwise_groups(uint32_t channels, uint32_t kernel_y, uint32_t kernel_x);
 
 #endif

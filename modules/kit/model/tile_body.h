@@ -98,6 +98,87 @@ static void ISA(run_halves)(const nj_product *t)
 }
 #endif
 
+/* P pixels side by side, `step` floats apart, times 16 outputs that begin with the bias. With P and step
+ * constant no pixel's place takes a register, and loading and storing the sums unrolls, too. Sixteen at a
+ * time, for one broadcast from memory for each multiply-add is what the processor's two ports can do. */
+static inline __attribute__((always_inline)) void ISA(even)(const nj_product *t, const float *in,
+                                                            const float *weight, const float *bias,
+                                                            float *out, const int P, const ptrdiff_t step)
+{
+    enum { V = 16 / W };
+    vec acc[MAX_P * V];
+#pragma GCC unroll 32
+    for (int p = 0; p < P; p++)
+        for (int v = 0; v < V; v++) acc[p * V + v] = *(const loose *)(bias + v * W);
+    for (uint32_t s = 0; s < t->n_segments; s++, in += t->segment_step)
+        for (uint32_t j = 0; j < t->segment; j++, weight += t->block) {
+            const float *at = in + j;
+            __asm__("" : "+r"(at)); /* else GCC keeps what pixels share in more registers than there are */
+            vec w[V];
+            for (int v = 0; v < V; v++) w[v] = *(const vec *)(weight + v * W);
+#pragma GCC unroll 32
+            for (int p = 0; p < P; p++) {
+                vec x = SET1(at[p * step]);
+                for (int v = 0; v < V; v++) acc[p * V + v] = FMA(x, w[v], acc[p * V + v]);
+            }
+        }
+    const ivec all = (ivec){ 0 } - (t->relu ? 0 : 1);
+#pragma GCC unroll 32
+    for (int p = 0; p < P; p++)
+        for (int v = 0; v < V; v++) /* NaN stays */
+            *(loose *)(out + p * t->out_step + v * W) =
+                (vec)((ivec)acc[p * V + v] & (~(acc[p * V + v] < 0) | all));
+}
+
+typedef void (*ISA(even_function))(const nj_product *t, const float *in, const float *weight,
+                                   const float *bias, float *out);
+#define EVEN(P, step)                                                                                        \
+    static void ISA(even_##P##_##step)(const nj_product *t, const float *in, const float *weight,            \
+                                       const float *bias, float *out)                                        \
+    {                                                                                                        \
+        ISA(even)(t, in, weight, bias, out, P, step);                                                        \
+    }
+EVENS
+#undef EVEN
+
+/* The kinds of products that images have most of; 0 = it is none of them. A last tile that would be short
+ * begins earlier and computes some pixels again, to the same bits. */
+static int ISA(run_even)(const nj_product *t)
+{
+    static const ISA(even_function) even_16[] = { EVEN_TABLE };
+    static const uint32_t pixels_16[] = { EVEN_16 };
+    const uint32_t n_16 = sizeof even_16 / sizeof *even_16;
+    uint32_t most = EVEN_3;
+    ISA(even_function) even = EVEN_FIRST;
+    if (t->in_step == 16) {
+        uint32_t least = UINT32_MAX;
+        for (uint32_t i = 0; i < n_16; i++) { /* the one that computes fewest pixels twice */
+            uint32_t pixels = (t->n + pixels_16[i] - 1) / pixels_16[i] * pixels_16[i];
+            if (pixels >= least || pixels_16[i] > t->n) continue;
+            least = pixels;
+            most = pixels_16[i];
+            even = even_16[i];
+        }
+    }
+    if ((t->in_step != 16 && t->in_step != 3) || !t->bias || t->n < most || t->n_out % t->block ||
+        t->block > 32)
+        return 0;
+    const size_t depth = (size_t)t->n_segments * t->segment;
+    const uint32_t repeats = t->n_repeats ? t->n_repeats : 1;
+    for (uint32_t r = 0; r < repeats; r++)
+        for (uint32_t k = 0; k < t->n_out; k += 16) {
+            const float *in = t->in + (ptrdiff_t)r * t->in_repeat,
+                        *weight = t->weight + (ptrdiff_t)r * t->weight_repeat +
+                                  depth * (k & ~(t->block - 1)) + (k & (t->block - 1));
+            float *out = t->out + (ptrdiff_t)r * t->out_repeat + k;
+            for (uint32_t tile = 0; tile < t->n; tile += most) {
+                const ptrdiff_t p = tile + most > t->n ? t->n - most : tile;
+                even(t, in + p * t->in_step, weight, t->bias + k, out + p * t->out_step);
+            }
+        }
+    return 1;
+}
+
 /* [block 16, 32, 64][pixels] */
 static const tile_function ISA(tiles)[3][MAX_P + 1] = TILE_TABLE;
 static const uint32_t ISA(most_pixels)[3] = TILE_MOST;
@@ -107,6 +188,18 @@ static void ISA(run)(const nj_product *t)
     uint32_t kind = t->block == 16 ? 0 : t->block == 32 ? 1 : 2, most = ISA(most_pixels)[kind];
     uint32_t n_tiles = (t->n + most - 1) / most, per_tile = n_tiles ? (t->n + n_tiles - 1) / n_tiles : 0;
     size_t depth = (size_t)t->n_segments * t->segment;
+    if (ISA(run_even)(t)) return;
+    if (t->n_repeats > 1) {
+        nj_product one = *t;
+        one.n_repeats = 1;
+        for (uint32_t r = 0; r < t->n_repeats; r++) {
+            ISA(run)(&one);
+            one.in += t->in_repeat;
+            one.weight += t->weight_repeat;
+            one.out += t->out_repeat;
+        }
+        return;
+    }
 #ifdef HALF_TILES
     if (kind == 2 && t->n > 1) {
         ISA(run_halves)(t);
@@ -144,25 +237,48 @@ static inline void ISA(depthwise9)(const float *in, size_t in_row, uint32_t chan
                 left[y] = middle[y];
                 middle[y] = right;
             }
-            *(loose *)(out + (size_t)x * channels + c) = sum;
+            *(loose *)(out + ((size_t)(c / 16) * n_x + x) * 16 + c % 16) = sum;
+        }
+    }
+}
+
+/* 3 x 3 and three channels: the weights of a vector are those of the third vector before it, so that nine at
+ * a time stay in registers. */
+static inline void ISA(depthwise3)(const float *in, size_t in_row, const float *weight, uint32_t repeats,
+                                   uint32_t n, float *out)
+{
+    for (uint32_t first = 0; first < 3 * W && first + W <= n; first += W) {
+        vec w[9];
+        for (int k = 0; k < 9; k++) w[k] = *(const loose *)(weight + (size_t)k * repeats + first);
+        for (uint32_t i = first; i + W <= n; i += 3 * W) {
+            vec sum = { 0 };
+            for (int k = 0; k < 9; k++)
+                sum = FMA((vec) * (const loose *)(in + (size_t)(k / 3) * in_row + (size_t)(k % 3) * 3 + i),
+                          w[k], sum);
+            *(loose *)(out + i) = sum;
         }
     }
 }
 
 /* Any kernel: the row is one line of numbers, its weights repeat every `channels`. */
 static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y,
-                           uint32_t kernel_x, const float *weight, uint32_t n, float *out)
+                           uint32_t kernel_x, const float *weight, uint32_t repeats, uint32_t n, float *out)
 {
     uint32_t i = 0;
-    if (kernel_y == 3 && kernel_x == 3 && channels % 16 == 0) {
+    if (nj_depthwise_groups(channels, kernel_y, kernel_x)) {
         ISA(depthwise9)(in, in_row, channels, weight, n / channels, out);
         return;
     }
-    for (; i + W <= n; i += W) {
+    if (kernel_y == 3 && kernel_x == 3 && channels == 3 && n >= W) {
+        ISA(depthwise3)(in, in_row, weight, repeats, n, out);
+        if (n % W == 0) return;
+        i = n - W;
+    }
+    for (; i < n && n >= W; i = i + W < n && i + 2 * W > n ? n - W : i + W) { /* the last ones some twice */
         vec sum = { 0 };
         const float *w = weight + i;
         for (uint32_t y = 0; y < kernel_y; y++)
-            for (uint32_t x = 0; x < kernel_x; x++, w += n)
+            for (uint32_t x = 0; x < kernel_x; x++, w += repeats)
                 sum = FMA((vec) * (const loose *)(in + y * in_row + x * channels + i),
                           (vec) * (const loose *)w, sum);
         *(loose *)(out + i) = sum;
@@ -171,35 +287,44 @@ static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, ui
         float sum = 0;
         for (uint32_t y = 0; y < kernel_y; y++)
             for (uint32_t x = 0; x < kernel_x; x++)
-                sum = FMA1(in[y * in_row + x * channels + i], weight[(y * kernel_x + x) * n + i], sum);
+                sum = FMA1(in[y * in_row + x * channels + i], weight[(y * kernel_x + x) * repeats + i], sum);
         out[i] = sum;
     }
+}
+
+static inline __attribute__((always_inline)) vec ISA(most_of)(const float *at, size_t in_row,
+                                                              uint32_t channels, uint32_t kernel_y,
+                                                              uint32_t kernel_x)
+{
+    vec most = *(const loose *)at;
+    for (uint32_t y = 0; y < kernel_y; y++)
+        for (uint32_t x = 0; x < kernel_x; x++)
+            most = MAX((vec) * (const loose *)(at + y * in_row + x * channels), most);
+    return most;
 }
 
 static void ISA(pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x,
                       uint32_t stride_x, uint32_t n_x, float *out)
 {
-    for (uint32_t ox = 0; ox < n_x; ox++) {
-        const float *at = in + (size_t)ox * stride_x * channels;
-        uint32_t c = 0;
-        for (; c + W <= channels; c += W) {
-            vec most = *(const loose *)(at + c);
-            for (uint32_t y = 0; y < kernel_y; y++)
-                for (uint32_t x = 0; x < kernel_x; x++) {
-                    vec v = *(const loose *)(at + y * in_row + x * channels + c);
-                    most = ISA(choose)(v > most, v, most);
-                }
-            *(loose *)(out + (size_t)ox * channels + c) = most;
+    const size_t step = (size_t)stride_x * channels;
+    const int square = kernel_y == 2 && kernel_x == 2; /* what most networks have, as constants */
+    uint32_t c = 0;
+    for (; c + W <= channels; c += W)
+        for (uint32_t ox = 0; ox < n_x; ox++) {
+            const float *at = in + ox * step + c;
+            *(loose *)(out + (size_t)ox * channels + c) =
+                square ? ISA(most_of)(at, in_row, channels, 2, 2)
+                       : ISA(most_of)(at, in_row, channels, kernel_y, kernel_x);
         }
-        for (; c < channels; c++) {
-            float most = at[c];
+    for (; c < channels; c++)
+        for (uint32_t ox = 0; ox < n_x; ox++) {
+            const float *at = in + ox * step + c;
+            float most = *at;
             for (uint32_t y = 0; y < kernel_y; y++)
                 for (uint32_t x = 0; x < kernel_x; x++)
-                    most =
-                        at[y * in_row + x * channels + c] > most ? at[y * in_row + x * channels + c] : most;
+                    most = at[y * in_row + x * channels] > most ? at[y * in_row + x * channels] : most;
             out[(size_t)ox * channels + c] = most;
         }
-    }
 }
 
 /* e^x by Cody and Waite's reduction and a polynomial of degree 5 for (e^r - 1 - r) / r^2; within 2 units in
@@ -298,7 +423,13 @@ static const nj_lanes ISA(lanes) = { ISA(depthwise), ISA(pool), ISA(sigmoid), IS
 #undef FMA
 #undef FMA1
 #undef SET1
+#undef MAX
 #undef TILES
 #undef TILE_TABLE
 #undef TILE_MOST
 #undef HALF_TILES
+#undef EVENS
+#undef EVEN_TABLE
+#undef EVEN_3
+#undef EVEN_FIRST
+#undef EVEN_16
