@@ -196,7 +196,7 @@ static int convert(nj_decoder *d, json_t *const *value, nj_json_datums *datums, 
 {
     const nj_json_limits limits = { (uint32_t)d->conf.max_depth, (uint32_t)d->conf.max_items, is_stamp, d };
     const uint32_t n = datums->n;
-    uint32_t good = 0;
+    uint32_t good = 0, taken = 0;
     nj_error why = { "" };
     kind *of = NULL;
     for (uint32_t i = 0; i < n; i++) {
@@ -206,11 +206,13 @@ static int convert(nj_decoder *d, json_t *const *value, nj_json_datums *datums, 
         int rc = nj_json_shape_take(of->shape, value[i], &limits, &grew, &why);
         if (rc && why.memory) return *err = why, -1;
         if (rc) snprintf(datums->item[i].why, sizeof datums->item[i].why, "%.190s", why.text);
+        taken += rc == 0;
         if (!grew || !of->schema) continue;
         nj_schema_drop(of->schema);
         of->schema = NULL;
     }
-    if (of && !of->schema) {
+    if (!taken) return nj_fail(err, "%s", n ? datums->item[0].why : "JSON without a packet");
+    if (!of->schema) {
         size_t size;
         const char *text = nj_json_shape_schema(of->shape, &size);
         if (!text) return nj_fail(err, "out of memory");
@@ -230,8 +232,31 @@ static int convert(nj_decoder *d, json_t *const *value, nj_json_datums *datums, 
         p->size = datums->out.n - p->from;
         good++;
     }
-    *schema = of ? nj_schema_hold(of->schema) : NULL;
-    return good ? 0 : nj_fail(err, "%s", n ? datums->item[0].why : "JSON without a packet");
+    *schema = nj_schema_hold(of->schema);
+    return good ? 0 : nj_fail(err, "%s", datums->item[0].why);
+}
+
+static void count_brackets(const uint8_t *p, const uint8_t *end, int *open, int *deepest)
+{
+    for (; p < end && *open >= 0; p++) {
+        *open += (*p == '[') - (*p == ']');
+        if (*open > *deepest) *deepest = *open;
+    }
+}
+
+/* A list that is cut off between two packets must not look like a whole one. */
+static int add_wrong_list(nj_json_datums *datums, int open, int deepest, const uint8_t *from,
+                          const uint8_t *end, nj_error *err)
+{
+    const char *wrong = open > 0   ? "a list of packets has no ']': what is behind its last packet is missing"
+                        : open < 0 ? "a ']' behind the packets, and no '[' in front of them"
+                        : deepest > 1 ? "lists of packets within a list"
+                                      : NULL;
+    if (!wrong) return 0;
+    nj_json_packet *last = add(datums, from, (size_t)(end - from));
+    if (!last) return nj_fail(err, "out of memory");
+    snprintf(last->why, sizeof last->why, "%s", wrong);
+    return 0;
 }
 
 int nj_json_datums_read(nj_decoder *d, const nj_chunk *chunk, nj_json_datums *datums,
@@ -244,16 +269,25 @@ int nj_json_datums_read(nj_decoder *d, const nj_chunk *chunk, nj_json_datums *da
     datums->n = 0;
     datums->out.n = 0;
     datums->out.failed = 0;
-    while ((text = nj_json_piece(&at, end, &size)))
+    int open = 0, deepest = 0;
+    const uint8_t *between = at;
+    while ((text = nj_json_piece(&at, end, &size))) {
+        count_brackets(between, text, &open, &deepest);
+        between = at;
         if (!add(datums, text, size)) return nj_fail(err, "out of memory");
-    json_t **value = calloc(datums->n + 1u, sizeof *value);
+    }
+    count_brackets(between, end, &open, &deepest);
+    json_t **value = calloc(datums->n + 2u, sizeof *value);
     if (!value) return nj_fail(err, "out of memory");
     pthread_mutex_lock(&d->json->lock);
+    bool all = datums->n > 0; /* what is no JSON may have taken a bracket along */
     for (uint32_t i = 0; i < datums->n; i++) {
         value[i] = load(d->json, &datums->item[i], datums->item[i].why);
         if (value[i]) value[i] = unwrap(d->json, value[i]);
+        all &= value[i] != NULL;
     }
-    int rc = convert(d, value, datums, topic, schema, err);
+    int rc = all ? add_wrong_list(datums, open, deepest, between, end, err) : 0;
+    if (rc == 0) rc = convert(d, value, datums, topic, schema, err);
     pthread_mutex_unlock(&d->json->lock);
     for (uint32_t i = 0; i < datums->n; i++) json_decref(value[i]);
     free(value);
@@ -264,47 +298,111 @@ int nj_json_datums_read(nj_decoder *d, const nj_chunk *chunk, nj_json_datums *da
 /* ---- the end of a run ------------------------------------------------------------------------ */
 
 typedef struct names {
-    nj_buffer lacking, new;
-    uint32_t n_lacking, n_new;
+    const char *what;
+    nj_buffer text;
+    uint32_t n;
 } names;
 
-static void count(void *names_, const char *path, uint64_t there, uint64_t lacking, bool new)
+static void add_name(names *s, const char *name, const char *more)
 {
-    names *s = names_;
-    if (lacking) {
-        if (++s->n_lacking <= NAMES_SHOWN)
-            nj_buffer_printf(&s->lacking, "%s%s (%llu of %llu)", s->lacking.n ? ", " : "", path,
-                             (unsigned long long)lacking, (unsigned long long)(lacking + there));
-        else
-            nj_debug(NJ_DEBUG_DECODE, "JSON: %s lacks in %llu of %llu", path, (unsigned long long)lacking,
-                     (unsigned long long)(lacking + there));
-    }
-    if (!new) return;
-    if (++s->n_new <= NAMES_SHOWN)
-        nj_buffer_printf(&s->new, "%s%s (%llu)", s->new.n ? ", " : "", path, (unsigned long long)there);
+    if (++s->n <= NAMES_SHOWN)
+        nj_buffer_printf(&s->text, "%s%.80s%s", s->text.n ? ", " : "", name, more);
     else
-        nj_debug(NJ_DEBUG_DECODE, "JSON: %s came later, in %llu", path, (unsigned long long)there);
+        nj_debug(NJ_DEBUG_DECODE, "JSON: %s: %s%s", s->what, name, more);
+}
+
+static void say_names(names *s, const char *survey)
+{
+    if (s->n)
+        nj_log(NJ_LOG_INFO, "JSON: %s%s: %s%s", s->what, survey, s->text.data ? s->text.data : "",
+               s->n > NAMES_SHOWN ? ", ... (-v lists all)" : "");
+    nj_buffer_free(&s->text);
+}
+
+typedef struct ending {
+    names lacking, new, several, unread, unfilled;
+    const nj_map *map;
+} ending;
+
+/* The path of an alternative within a packet. */
+static const char *path_of(const nj_map *map, const nj_map_column *c, uint32_t part, uint32_t k,
+                           char path[400])
+{
+    const char *of = c->shape == NJ_SERIES ? map->group[c->group].part[part] : "";
+    snprintf(path, 400, "%s%s%s", of, *of ? "." : "", c->part[part].alternative[k].path);
+    return path;
+}
+
+static uint32_t n_parts(const nj_map *map, const nj_map_column *c)
+{
+    return c->constant ? 0 : c->shape == NJ_SERIES ? map->group[c->group].n_parts : 1;
+}
+
+static bool is_read(const nj_map *map, const char *key)
+{
+    char path[400];
+    for (uint32_t i = 0; i < map->n_columns; i++)
+        for (uint32_t p = 0; p < n_parts(map, &map->column[i]); p++)
+            for (uint32_t k = 0; k < map->column[i].part[p].n; k++)
+                if (!strcmp(path_of(map, &map->column[i], p, k, path), key)) return true;
+    return false;
+}
+
+static void count(void *ending_, const nj_json_key *key)
+{
+    ending *s = ending_;
+    char more[120];
+    snprintf(more, sizeof more, " (%llu of %llu)", (unsigned long long)key->lacking,
+             (unsigned long long)(key->lacking + key->there));
+    if (key->lacking) add_name(&s->lacking, key->path, more);
+    snprintf(more, sizeof more, " (%llu)", (unsigned long long)key->there);
+    if (key->new) add_name(&s->new, key->path, more);
+    if (s->map && !key->holds && !is_read(s->map, key->path)) add_name(&s->unread, key->path, more);
+    snprintf(more, sizeof more, " (%s)", key->types);
+    if (strchr(key->types, ',')) add_name(&s->several, key->path, more);
+}
+
+/* Columns of the map of which no packet had a key. */
+static void count_unfilled(ending *s, const nj_json_shape *shape)
+{
+    char path[400], keys[400];
+    for (uint32_t i = 0; i < s->map->n_columns; i++) {
+        const nj_map_column *c = &s->map->column[i];
+        uint32_t n = 0;
+        bool there = false;
+        for (uint32_t p = 0; p < n_parts(s->map, c); p++)
+            for (uint32_t k = 0; k < c->part[p].n; k++, n++) {
+                there |= nj_json_shape_has(shape, path_of(s->map, c, p, k, path));
+                snprintf(keys, sizeof keys, " (%.300s%s)", path, n ? ", ..." : "");
+            }
+        if (n && !there) add_name(&s->unfilled, c->name, keys);
+    }
 }
 
 static void report_kind(const kind *k)
 {
-    names s = { 0 };
+    ending s = { .lacking.what = "keys that some packets lack",
+                 .new.what = "keys that the first packet did not have",
+                 .several.what = "keys with values of several types",
+                 .unread.what = "keys that no column reads (packet.KEY does), survey ",
+                 .unfilled.what = "columns whose keys no packet has, survey " };
     const char *topic = nj_json_shape_topic(k->shape);
+    const char *survey = k->schema ? nj_schema_survey(k->schema) : "";
+    const uint64_t n = nj_json_shape_packets(k->shape);
+    if (!n) return;
+    s.map = k->schema ? k->schema->map : NULL;
     nj_json_shape_counts(k->shape, count, &s);
-    nj_log(NJ_LOG_INFO, "%llu JSON packets%s%s%s%s", (unsigned long long)nj_json_shape_packets(k->shape),
-           topic ? " of topic " : "", topic ? topic : "", k->schema ? ", survey " : "",
-           k->schema ? nj_schema_survey(k->schema) : "");
-    if (s.n_lacking)
-        nj_log(NJ_LOG_INFO, "JSON: keys that some packets lack: %s%s", s.lacking.data ? s.lacking.data : "",
-               s.n_lacking > NAMES_SHOWN ? ", ... (-v lists all)" : "");
-    if (s.n_new)
-        nj_log(NJ_LOG_INFO, "JSON: keys that the first packet did not have: %s%s",
-               s.new.data ? s.new.data : "", s.n_new > NAMES_SHOWN ? ", ... (-v lists all)" : "");
-    nj_buffer_free(&s.lacking);
-    nj_buffer_free(&s.new);
+    if (s.map) count_unfilled(&s, k->shape);
+    nj_log(NJ_LOG_INFO, "%llu JSON packet%s%s%s%s%s", (unsigned long long)n, n > 1 ? "s" : "",
+           topic ? " of topic " : "", topic ? topic : "", *survey ? ", survey " : "", survey);
+    say_names(&s.lacking, "");
+    say_names(&s.new, "");
+    say_names(&s.several, "");
+    say_names(&s.unread, survey);
+    say_names(&s.unfilled, survey);
 }
 
-/* Keys that the survey's map knows and no packet has, and keys that no column of it reads. */
+/* Keys that come and go, that no column of the survey's map reads, and that it wants and no packet has. */
 void nj_decoder_end(const nj_decoder *d)
 {
     struct nj_json_kinds *k = d->json;

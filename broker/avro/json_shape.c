@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base64.h"
+
 enum { BOOL = 1, INT = 2, LONG = 4, REAL = 8, TEXT = 16, BYTES = 32, RECORD = 64, ARRAY = 128 };
 enum { MAX_KEYS = 20000, MAX_PATH = 400 };
 
@@ -72,6 +74,25 @@ const char *nj_json_shape_topic(const nj_json_shape *s)
     return s->topic;
 }
 
+bool nj_json_shape_has(const nj_json_shape *s, const char *path)
+{
+    const node *n = &s->root;
+    while (n && *path) {
+        const size_t size = strcspn(path, ".[");
+        const node *next = NULL;
+        for (uint32_t i = 0; size && i < n->n && !next; i++)
+            if (!strncmp(n->field[i].key, path, size) && !n->field[i].key[size]) next = &n->field[i];
+        path += size;
+        if (!strncmp(path, "[]", 2)) {
+            next = size ? next ? next->item : NULL : n->item;
+            path += 2;
+        }
+        path += *path == '.';
+        n = next;
+    }
+    return n && (!n->kinds || n->kinds & ~(unsigned)(RECORD | ARRAY));
+}
+
 uint64_t nj_json_shape_packets(const nj_json_shape *s)
 {
     return s->n_packets;
@@ -114,7 +135,7 @@ typedef struct taking {
 
 static node *add_key(taking *t, node *n, const char *key)
 {
-    if (++t->shape->n_keys > MAX_KEYS) {
+    if (t->shape->n_keys == MAX_KEYS) {
         nj_fail(t->err, "%s.%s: packets of this kind have more than %d different keys", t->path, key,
                 MAX_KEYS);
         return NULL;
@@ -130,6 +151,7 @@ static node *add_key(taking *t, node *n, const char *key)
     *f = (node){ .key = strdup(key), .since = t->shape->n_packets };
     if (!f->key) return nj_fail(t->err, "out of memory"), NULL;
     n->n++;
+    t->shape->n_keys++;
     t->grew = true;
     return f;
 }
@@ -140,9 +162,47 @@ static void add_kind(taking *t, node *n, unsigned kind)
     n->kinds |= kind;
 }
 
-static int take(taking *t, node *n, const json_t *value, uint32_t depth);
+/* Before anything is taken in: a packet beyond the limits leaves no trace. */
+static int within_limits(taking *t, const json_t *value, uint32_t depth)
+{
+    const size_t end = strlen(t->path), items = json_array_size(value);
+    const char *key;
+    json_t *inner;
+    if (depth > t->limits->depth)
+        return nj_fail(t->err, "%s: records and arrays inside each other, more than [decode] max_depth = %u",
+                       t->path, t->limits->depth);
+    if (items > t->limits->items)
+        return nj_fail(t->err, "%s: %zu items, more than [decode] max_items = %u", t->path, items,
+                       t->limits->items);
+    json_object_foreach((json_t *)value, key, inner)
+    {
+        snprintf(t->path + end, sizeof t->path - end, "%s%.200s", end ? "." : "", key);
+        if (within_limits(t, inner, depth + 1)) return -1;
+    }
+    if (items) snprintf(t->path + end, sizeof t->path - end, "[]");
+    for (size_t i = 0; i < items; i++)
+        if (within_limits(t, json_array_get(value, i), depth + 1)) return -1;
+    t->path[end] = 0;
+    return 0;
+}
 
-static int take_fields(taking *t, node *n, const json_t *value, uint32_t depth)
+/* The keys that only the packet being taken has; they are the last of their records. */
+static void take_back(nj_json_shape *s, node *n)
+{
+    while (n->n && n->field[n->n - 1].since == s->n_packets) {
+        node *f = &n->field[n->n - 1];
+        take_back(s, f);
+        free_node(f);
+        n->n--;
+        s->n_keys--;
+    }
+    for (uint32_t i = 0; i < n->n; i++) take_back(s, &n->field[i]);
+    if (n->item) take_back(s, n->item);
+}
+
+static int take(taking *t, node *n, const json_t *value);
+
+static int take_fields(taking *t, node *n, const json_t *value)
 {
     const size_t end = strlen(t->path);
     uint32_t from = 0;
@@ -155,34 +215,28 @@ static int take_fields(taking *t, node *n, const json_t *value, uint32_t depth)
         node *f = find(n, key, &from);
         if (!f && !(f = add_key(t, n, key))) return -1;
         f->there++;
-        if (take(t, f, inner, depth)) return -1;
+        if (take(t, f, inner)) return -1;
     }
     t->path[end] = 0;
     return 0;
 }
 
-static int take_items(taking *t, node *n, const json_t *value, uint32_t depth)
+static int take_items(taking *t, node *n, const json_t *value)
 {
     const size_t end = strlen(t->path), items = json_array_size(value);
-    if (items > t->limits->items)
-        return nj_fail(t->err, "%s: %zu items, more than [decode] max_items = %u", t->path, items,
-                       t->limits->items);
     if (!n->item && !(n->item = calloc(1, sizeof *n->item))) return nj_fail(t->err, "out of memory");
     snprintf(t->path + end, sizeof t->path - end, "[]");
     for (size_t i = 0; i < items; i++)
-        if (take(t, n->item, json_array_get(value, i), depth)) return -1;
+        if (take(t, n->item, json_array_get(value, i))) return -1;
     t->path[end] = 0;
     return 0;
 }
 
-static int take(taking *t, node *n, const json_t *value, uint32_t depth)
+static int take(taking *t, node *n, const json_t *value)
 {
-    if (depth > t->limits->depth)
-        return nj_fail(t->err, "%s: records and arrays inside each other, more than [decode] max_depth = %u",
-                       t->path, t->limits->depth);
     switch (json_typeof(value)) {
-    case JSON_OBJECT: add_kind(t, n, RECORD); return take_fields(t, n, value, depth + 1);
-    case JSON_ARRAY: add_kind(t, n, ARRAY); return take_items(t, n, value, depth + 1);
+    case JSON_OBJECT: add_kind(t, n, RECORD); return take_fields(t, n, value);
+    case JSON_ARRAY: add_kind(t, n, ARRAY); return take_items(t, n, value);
     case JSON_STRING:
         add_kind(t, n, t->limits->is_stamp(t->limits->opaque, t->path) ? BYTES : TEXT);
         return 0;
@@ -203,8 +257,11 @@ int nj_json_shape_take(nj_json_shape *s, const json_t *packet, const nj_json_lim
                        nj_error *err)
 {
     taking t = { .shape = s, .limits = limits, .err = err };
-    int rc = take_fields(&t, &s->root, packet, 1);
-    s->n_packets++;
+    *grew = false;
+    if (within_limits(&t, packet, 0)) return -1;
+    int rc = take_fields(&t, &s->root, packet);
+    if (rc) take_back(s, &s->root);
+    s->n_packets += rc == 0;
     *grew = t.grew || !s->schema.n;
     if (t.grew) s->schema.n = 0;
     return rc;
@@ -282,42 +339,6 @@ static void put_long(nj_buffer *out, int64_t value)
     nj_buffer_add(out, bytes, n);
 }
 
-static int digit_of(char c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1; /* both alphabets of RFC 4648 */
-}
-
-/* RFC 4648; line ends within it are skipped. False: it is none, or memory is short (out->failed). */
-static bool put_base64(nj_buffer *out, const char *text, size_t n)
-{
-    size_t digits = 0, pads = 0;
-    for (size_t i = 0; i < n; i++) {
-        digits += digit_of(text[i]) >= 0;
-        pads += text[i] == '=';
-    }
-    const size_t size = digits / 4 * 3 + (digits % 4 ? digits % 4 - 1 : 0);
-    put_long(out, (int64_t)size);
-    uint8_t *to = (uint8_t *)nj_buffer_room(out, size + 1);
-    uint32_t bits = 0, held = 0;
-    if (!to || digits % 4 == 1 || pads > 2 || (pads && (digits + pads) % 4)) return false;
-    for (size_t i = 0; i < n; i++) {
-        const int d = digit_of(text[i]);
-        if (text[i] == '\n' || text[i] == '\r') continue;
-        if (text[i] == '=') pads--;
-        if (d < 0 && (text[i] != '=' || (i + 1 < n && digit_of(text[i + 1]) >= 0))) return false;
-        if (d < 0) continue;
-        bits = bits << 6 | (uint32_t)d;
-        held += 6;
-        if (held >= 8) *to++ = (uint8_t)(bits >> (held -= 8));
-    }
-    out->n += size;
-    out->data[out->n] = 0;
-    return !(bits & ((1u << held) - 1));
-}
-
 typedef struct writing {
     nj_buffer *out;
     nj_error *err;
@@ -362,9 +383,15 @@ static int put_text(writing *w, const node *n, const json_t *value)
     const size_t size = json_string_length(value);
     if (n->kinds & BYTES) { /* a path is a stamp in all packets, or in none */
         put_branch(w, n, BYTES);
-        return put_base64(w->out, text, size)
-                   ? 0
-                   : nj_fail(w->err, "%s: a stamp is no base64 (RFC 4648)", w->field);
+        size_t bytes = nj_base64_size(text, size);
+        put_long(w->out, (int64_t)bytes);
+        uint8_t *to = (uint8_t *)nj_buffer_room(w->out, bytes + 1);
+        if (!to) return nj_fail(w->err, "out of memory");
+        if (!nj_base64_read(text, size, to))
+            return nj_fail(w->err, "%s: a stamp is no base64 (RFC 4648)", w->field);
+        w->out->n += bytes;
+        w->out->data[w->out->n] = 0;
+        return 0;
     }
     put_branch(w, n, TEXT);
     put_long(w->out, (int64_t)size);
@@ -411,6 +438,24 @@ int nj_json_shape_write(const nj_json_shape *s, const json_t *packet, nj_buffer 
 
 /* ---- the counts ------------------------------------------------------------------------------ */
 
+/* Numbers are of one type, whatever they need. */
+static void name_types(unsigned kinds, char names[NJ_JSON_TYPES])
+{
+    static const struct {
+        unsigned kinds;
+        const char *name;
+    } type[] = { { BOOL, "boolean" },
+                 { INT | LONG | REAL, "number" },
+                 { TEXT | BYTES, "text" },
+                 { RECORD, "record" },
+                 { ARRAY, "list" } };
+    size_t n = 0;
+    *names = 0;
+    for (size_t i = 0; i < sizeof type / sizeof *type; i++)
+        if (kinds & type[i].kinds)
+            n += (size_t)snprintf(names + n, NJ_JSON_TYPES - n, "%s%s", n ? ", " : "", type[i].name);
+}
+
 static void count_node(const node *n, nj_buffer *path, nj_json_count *count, void *opaque)
 {
     const size_t end = path->n;
@@ -418,7 +463,11 @@ static void count_node(const node *n, nj_buffer *path, nj_json_count *count, voi
         const node *f = &n->field[i];
         nj_buffer_printf(path, "%s%s", end ? "." : "", f->key);
         if (path->failed) return;
-        count(opaque, path->data, f->there, n->records - f->there, f->since > 0);
+        nj_json_key key = {
+            path->data, f->there, n->records - f->there, f->since > 0, f->n || (f->item && f->item->n), ""
+        };
+        name_types(f->kinds, key.types);
+        count(opaque, &key);
         count_node(f, path, count, opaque);
         path->n = end;
     }

@@ -35,10 +35,20 @@ const char *nj_json_shape_schema(nj_json_shape *shape, size_t *size);
 /* The packet by it. -1 with err: a stamp that is no base64. */
 int nj_json_shape_write(const nj_json_shape *shape, const json_t *packet, nj_buffer *out, nj_error *err);
 
-/* Each path with the packets that had and that lacked it (null counts as there): for the end of a run.
- * new: it came after the first packet. */
-typedef void nj_json_count(void *opaque, const char *path, uint64_t there, uint64_t lacking, bool new);
+enum { NJ_JSON_TYPES = 64 };
+
+/* A path, for the end of a run. */
+typedef struct nj_json_key {
+    const char *path;
+    uint64_t there, lacking;   /* records that had it (null counts as there), and that lacked it */
+    bool new;                  /* it came after the first packet */
+    bool holds;                /* it has keys of its own */
+    char types[NJ_JSON_TYPES]; /* "number", "number, text"; empty: always null */
+} nj_json_key;
+typedef void nj_json_count(void *opaque, const nj_json_key *key);
 void nj_json_shape_counts(const nj_json_shape *shape, nj_json_count *count, void *opaque);
+/* Did any packet have a value at this path ("a.b", "list[].c")? */
+bool nj_json_shape_has(const nj_json_shape *shape, const char *path);
 uint64_t nj_json_shape_packets(const nj_json_shape *shape);
 
 #endif

@@ -172,8 +172,18 @@ static const uint8_t *blocks(nj_datum_reader *r, const nj_op *op, const uint8_t 
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
+/* Once, and not for each of a night's alerts. */
+static __attribute__((cold, noinline)) void report_number(const nj_datum_reader *r, const nj_op *op, double v)
+{
+    static nj_log_limit said;
+    nj_log_limited(&said, 10, NJ_LOG_WARN,
+                   "%s: the number %.17g is no whole number that its column can hold: no answer there",
+                   r->plan->where[op->where], v);
+}
+
 static inline void store_real(nj_datum_reader *r, const nj_op *op, double v)
 {
+    bool stored = true;
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
         char *to = r->base[i] + r->index[t->at] * t->size;
@@ -182,20 +192,23 @@ static inline void store_real(nj_datum_reader *r, const nj_op *op, double v)
         else if (t->plain && t->type == NJ_F64)
             *(double *)to = v;
         else
-            nj_put_real(t, to, v, op->wire == NJ_K_FLOAT, &r->batch->arena);
+            stored &= nj_put_real(t, to, v, op->wire == NJ_K_FLOAT, &r->batch->arena);
     }
+    if (__builtin_expect(!stored, 0)) report_number(r, op, v);
 }
 
 static inline void store_whole(nj_datum_reader *r, const nj_op *op, int64_t v)
 {
+    bool stored = true;
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
         char *to = r->base[i] + r->index[t->at] * t->size;
         if (t->plain && t->type == NJ_I64)
             *(int64_t *)to = v;
         else
-            nj_put_whole(t, to, v, &r->batch->arena);
+            stored &= nj_put_whole(t, to, v, &r->batch->arena);
     }
+    if (__builtin_expect(!stored, 0)) report_number(r, op, (double)v);
 }
 
 static void store_null(nj_datum_reader *r, const nj_op *op)
@@ -204,14 +217,14 @@ static void store_null(nj_datum_reader *r, const nj_op *op)
         if (!r->plan->target[i].stamp) nj_datum_preset(r, i);
 }
 
-/* A text where a column of numbers is: its own words once, and not for each of a night's alerts. */
-static void report_text(const nj_datum_reader *r, const nj_op *op, bool stored, const uint8_t *text, size_t n)
+/* A text where a column of numbers is. */
+static __attribute__((cold, noinline)) void report_text(const nj_datum_reader *r, const nj_op *op,
+                                                        const uint8_t *text, size_t n)
 {
     static nj_log_limit said;
-    if (__builtin_expect(!stored, 0))
-        nj_log_limited(&said, 10, NJ_LOG_WARN,
-                       "%s: the text '%.*s' is no number; the column has no answer there",
-                       r->plan->where[op->where], (int)(n < 40 ? n : 40), (const char *)text);
+    nj_log_limited(&said, 10, NJ_LOG_WARN,
+                   "%s: the text '%.*s' is no number that its column can hold; it has no answer there",
+                   r->plan->where[op->where], (int)(n < 40 ? n : 40), (const char *)text);
 }
 
 /* Texts in memory end at their NUL. One inside is kept in another form, which outputs show as \x00;
@@ -237,6 +250,7 @@ static void store_text(nj_datum_reader *r, const nj_op *op, const uint8_t *text,
         store_null(r, op);
         return;
     }
+    bool stored = true;
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
         char *to = r->base[i] + r->index[t->at] * t->size;
@@ -245,8 +259,9 @@ static void store_text(nj_datum_reader *r, const nj_op *op, const uint8_t *text,
                                           .size = (uint32_t)n,
                                           .state = n ? NJ_STAMP_PACKED : NJ_STAMP_NONE };
         else
-            report_text(r, op, nj_put_text(t, to, (const char *)text, n, &r->batch->arena), text, n);
+            stored &= nj_put_text(t, to, (const char *)text, n, &r->batch->arena);
     }
+    if (__builtin_expect(!stored, 0)) report_text(r, op, text, n);
 }
 
 static const uint8_t *read_number(nj_datum_reader *r, const nj_op *op, const uint8_t *p)

@@ -54,26 +54,39 @@ static void put_f64(nj_type type, void *to, double v)
     }
 }
 
-static void put_i64(nj_type type, void *to, int64_t v)
+/* Is the number one of the type's, without a loss? A double beyond 2^53 stands for several whole numbers. */
+static bool is_of(nj_type type, double v)
+{
+    switch (type) {
+    case NJ_U8: return v == trunc(v) && v >= 0 && v < NJ_NO_U8;
+    case NJ_I32: return v == trunc(v) && v > INT32_MIN && v <= INT32_MAX;
+    case NJ_I64: return v == trunc(v) && fabs(v) <= 0x1p53;
+    default: return true;
+    }
+}
+
+/* False: it does not fit, and is no answer. */
+static bool put_i64(nj_type type, void *to, int64_t v)
 {
     switch (type) {
     case NJ_U8:
         if (v >= 0 && v < NJ_NO_U8)
             *(uint8_t *)to = (uint8_t)v;
         else
-            put_null(type, to);
+            return put_null(type, to), false;
         break;
     case NJ_I32:
         if (v > INT32_MIN && v <= INT32_MAX)
             *(int32_t *)to = (int32_t)v;
         else
-            put_null(type, to);
+            return put_null(type, to), false;
         break;
     case NJ_I64: *(int64_t *)to = v; break;
     case NJ_F32: *(float *)to = (float)v; break;
     case NJ_F64: *(double *)to = (double)v; break;
     case NJ_STR: put_null(type, to); break;
     }
+    return true;
 }
 
 /* Behind its end a text has a byte that says what the packet had:
@@ -126,14 +139,16 @@ static bool changed(const nj_target *t, void *to, double v)
     return true;
 }
 
-void nj_put_real(const nj_target *t, void *to, double v, bool single, nj_arena *arena)
+bool nj_put_real(const nj_target *t, void *to, double v, bool single, nj_arena *arena)
 {
-    if (changed(t, to, v)) return;
-    if (t->scale != 1 || t->offset != 0) single = false;
-    if (t->scale != 1 || t->offset != 0) v = v * t->scale + t->offset;
+    const bool scaled = t->scale != 1 || t->offset != 0;
+    if (changed(t, to, v)) return true;
+    if (scaled) single = false;
+    if (scaled) v = v * t->scale + t->offset;
     if (t->type != NJ_STR) {
+        if (!scaled && !isnan(v) && !is_of((nj_type)t->type, v)) return nj_put_null(t, to), false;
         put_f64((nj_type)t->type, to, v);
-        return;
+        return true;
     }
     char text[32];
     if (isnan(v))
@@ -141,25 +156,21 @@ void nj_put_real(const nj_target *t, void *to, double v, bool single, nj_arena *
     else
         put_copy(t, to, text, (size_t)(single ? nj_shortest_f32(text, (float)v) : nj_shortest_f64(text, v)),
                  NJ_TEXT_WAS_NUMBER, arena);
+    return true;
 }
 
-void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
+bool nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
 {
-    if (changed(t, to, (double)v)) return;
-    if (t->scale != 1 || t->offset != 0) {
-        nj_put_real(t, to, (double)v, false, arena);
-        return;
-    }
-    if (t->type != NJ_STR) {
-        put_i64((nj_type)t->type, to, v);
-        return;
-    }
+    if (changed(t, to, (double)v)) return true;
+    if (t->scale != 1 || t->offset != 0) return nj_put_real(t, to, (double)v, false, arena);
+    if (t->type != NJ_STR) return put_i64((nj_type)t->type, to, v);
     char text[24], *first = text + sizeof text;
     uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
     do *--first = (char)('0' + rest % 10);
     while (rest /= 10);
     if (v < 0) *--first = '-';
     put_copy(t, to, first, (size_t)(text + sizeof text - first), NJ_TEXT_WAS_NUMBER, arena);
+    return true;
 }
 
 /* The same text, or, when the word ends with *, one that starts with it. */
@@ -190,13 +201,12 @@ static bool put_number(const nj_target *t, void *to, const char *text, size_t n,
     copy[n] = 0;
     errno = 0;
     long long whole = strtoll(copy, &end, 10);
-    if (!*end && !errno && strlen(copy) == n) return nj_put_whole(t, to, whole, arena), true;
+    if (!*end && !errno && strlen(copy) == n) return nj_put_whole(t, to, whole, arena);
     double real = strtod(copy, &end);
     bool plain = strspn(copy, "0123456789+-.eE") == n || !strcasecmp(copy, "nan") ||
                  !strcasecmp(copy + (*copy == '-'), "inf") || !strcasecmp(copy + (*copy == '-'), "infinity");
     if (!plain || *end) return nj_put_null(t, to), false;
-    nj_put_real(t, to, real, false, arena);
-    return true;
+    return nj_put_real(t, to, real, false, arena);
 }
 
 /* "2026-01-29T11:40:14.5Z", "2026-01-29 11:40:14 UTC", "2026-01-29T11:40:14+01:00" as Julian Date.
@@ -227,9 +237,12 @@ static bool iso_of(const char *text, size_t n, double *jd)
         minutes = (*rest == '-' ? 1 : -1) * (60 * h + m);
     else if (*rest && strcmp(rest, "Z") && strcmp(rest, "UTC"))
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 24 || minute > 59 ||
-        !(second >= 0 && second < 61))
+    static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    if (month < 1 || month > 12 || day < 1 || hour < 0 || hour > 24 || minute < 0 || minute > 59)
         return false;
+    const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (day > days[month - 1] + (leap && month == 2)) return false;
+    if (!(second >= 0 && second < 61) || (hour == 24 && (minute || second > 0))) return false;
     /* Fliegel & Van Flandern 1968, Comm. ACM 11, 657, doi:10.1145/364096.364097 */
     const int a = (month - 14) / 12;
     const long number = day - 32075L + 1461L * (year + 4800 + a) / 4 + 367L * (month - 2 - a * 12) / 12 -
