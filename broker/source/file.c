@@ -129,7 +129,9 @@ static int add_file(file_source *s, const char *inside, nj_error *err)
     char path[4608];
     int kind = nj_source_is_packet_name(inside) ? 2 : nj_source_is_archive_name(inside) ? 1 : 0;
     bool fits = snprintf(path, sizeof path, "%s/%s", s->spec, inside) < (int)sizeof path;
-    if (fits && nj_is_special(path)) return nj_skipped_add_special(&s->common.skipped, inside), 0;
+    struct stat st;
+    const bool folder = fits && stat(path, &st) == 0 && S_ISDIR(st.st_mode); /* a link to one */
+    if (folder || (fits && nj_is_special(path))) return nj_skipped_add_special(&s->common.skipped, inside), 0;
     if (!kind && fits) kind = nj_members_look(path);
     if (!kind && nj_source_is_json_name(inside) &&
         add_name(&s->names, &s->json, &s->n_json, &s->cap_json, inside))

@@ -3,6 +3,7 @@
  * twice. */
 #include "hats_folder.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,19 @@ nj_hats_kind nj_hats_kind_of(const char *folder)
         }
         free(text);
     }
+    return kind;
+}
+
+nj_hats_kind nj_hats_kind_around(const char *folder)
+{
+    char path[PATH_MAX + 1], *name, *real = realpath(folder, NULL);
+    nj_hats_kind kind = NJ_HATS_NONE;
+    if (real && strlen(real) < sizeof path && (name = strrchr(strcpy(path, real), '/')) &&
+        !strcmp(name, "/dataset")) {
+        *name = 0;
+        kind = nj_hats_kind_of(path);
+    }
+    free(real);
     return kind;
 }
 

@@ -13,6 +13,9 @@ typedef enum {
 /* By the properties that stand in the folder; one whose kind is not given has rows. */
 nj_hats_kind nj_hats_kind_of(const char *folder);
 
+/* The same for the folder `dataset` of a catalogue, which has its properties beside it. */
+nj_hats_kind nj_hats_kind_around(const char *folder);
+
 /* Is this path, from the catalogue's folder on, one of its rows' files? */
 bool nj_hats_is_rows(const char *inside);
 

@@ -60,7 +60,7 @@ static int is_hidden(const FTSENT *e)
 static FTS *walk(const char *folder)
 {
     char *root[] = { (char *)folder, NULL };
-    return fts_open(root, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    return fts_open(root, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL); /* the folder may be a link */
 }
 
 static int begins_as_parquet(const char *path)
@@ -72,12 +72,21 @@ static int begins_as_parquet(const char *path)
     return n == 4 && !memcmp(magic, "PAR1", 4);
 }
 
+/* In a HATS catalogue any ending is allowed, also none ("npix_suffix"): there the content decides. */
+static int is_table(const char *path)
+{
+    static const char *const ending[] = { ".parquet", ".parq", ".pq" };
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+        if (nj_ends_with(path, ending[i])) return 1;
+    return nj_hats_is_rows(path) && begins_as_parquet(path);
+}
+
 /* A folder is of this kind when it holds Parquet files and no packet of another kind, which would be lost. */
 static int match(const char *spec)
 {
     struct stat st;
     if (stat(spec, &st)) return 0;
-    if (S_ISREG(st.st_mode)) return nj_ends_with(spec, ".parquet") || begins_as_parquet(spec);
+    if (S_ISREG(st.st_mode)) return is_table(spec) || begins_as_parquet(spec);
     if (!S_ISDIR(st.st_mode)) return 0;
     FTS *tree = walk(spec);
     int parquet = 0, other = 0;
@@ -85,7 +94,7 @@ static int match(const char *spec)
         if (e->fts_info == FTS_D && is_hidden(e)) fts_set(tree, e, FTS_SKIP);
         if (e->fts_info == FTS_D || e->fts_info == FTS_DP || is_hidden(e)) continue;
         if (e->fts_info == FTS_DEFAULT || (e->fts_info == FTS_SL && nj_is_special(e->fts_path))) continue;
-        parquet |= nj_ends_with(e->fts_name, ".parquet");
+        parquet |= is_table(e->fts_path);
         other |= nj_source_is_packet_name(e->fts_name);
     }
     if (tree) fts_close(tree);
@@ -119,13 +128,20 @@ static void damaged(parquet_source *s, const char *why)
 static void enter(parquet_source *s, FTS *tree, FTSENT *e, size_t *catalogue)
 {
     if (*catalogue) return;
-    const nj_hats_kind kind = nj_hats_kind_of(e->fts_path);
+    nj_hats_kind kind = nj_hats_kind_of(e->fts_path);
+    if (kind == NJ_HATS_NONE && e->fts_level == 0) kind = nj_hats_kind_around(e->fts_path);
     if (kind == NJ_HATS_BESIDE && e->fts_level > 0) {
         fts_set(tree, e, FTS_SKIP);
         nj_skipped_add_metadata(&s->skipped, e->fts_path + strlen(s->spec) + 1);
     } else if (kind != NJ_HATS_NONE) {
         *catalogue = e->fts_pathlen;
     }
+}
+
+static int is_link_to_folder(const FTSENT *e)
+{
+    struct stat st;
+    return e->fts_info == FTS_SL && stat(e->fts_path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int scan(parquet_source *s, nj_error *err)
@@ -146,7 +162,9 @@ static int scan(parquet_source *s, nj_error *err)
             damaged(s, text);
         } else if (nj_is_special(e->fts_path)) {
             nj_skipped_add_special(&s->skipped, inside);
-        } else if (!nj_ends_with(e->fts_name, ".parquet")) {
+        } else if (is_link_to_folder(e)) {
+            nj_skipped_add_special(&s->skipped, inside);
+        } else if (!is_table(e->fts_path)) {
             nj_skipped_add(&s->skipped, inside, 0);
         } else if (catalogue && !nj_hats_is_rows(e->fts_path + catalogue)) {
             nj_skipped_add_metadata(&s->skipped, inside);

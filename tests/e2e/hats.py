@@ -264,6 +264,35 @@ def beside_the_rows(alerts, args):
     ok(len(rows("margin.ndjson")) == 6, "a margin that is asked for", r.stderr)
 
 
+def forms(alerts, args):
+    """npix_suffix gives the files another ending, none, or makes folders of them; the catalogue may be a link
+    and be named by its part `dataset`; a place of the sky may have no rows."""
+    for k, (name, suffix) in enumerate(
+        (("ending", ".pq"), ("none", ""), ("folder", "/part0.parquet"), ("bare", "/part0"))
+    ):
+        folder = f"form{k}"
+        catalogue(folder, alerts, columns_of)
+        for path in glob.glob(f"{folder}/dataset/Norder=1/Dir=0/*.parquet"):
+            os.rename(path, "moved")
+            to = path.removesuffix(".parquet") + suffix
+            os.makedirs(os.path.dirname(to), exist_ok=True)
+            os.rename("moved", to)
+        empty = pq.read_table(to, partitioning=None)[:0]
+        to = re.sub(r"Npix=\d+", "Npix=9", to)
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        pq.write_table(empty, to)
+        os.symlink(folder, f"link{k}")
+        for source in (folder, f"link{k}", f"link{k}/", f"{folder}/dataset"):
+            r = nightjar("run", source, *args, "-o", "ndjson:form.ndjson", "--overwrite")
+            got = [x["candid"] for x in rows("form.ndjson")]
+            ok(r.returncode == 0, f"{name}: {source}: exit 0", r.stderr)
+            ok(sorted(got) == sorted(a["candid"] for a in alerts), f"{name}: {source}: each row once", got)
+    os.symlink("..", "form0/dataset/around")
+    r = nightjar("run", "form0", *args[1:], "-o", "ndjson:form.ndjson", "--overwrite")
+    ok(len(rows("form.ndjson")) == len(alerts), "a link to a folder is not followed", r.stderr)
+    ok("of another kind: link, pipe, device (dataset/around)" in r.stderr, "which is said", r.stderr)
+
+
 def columns_of(points, names):
     return None if points is None else {n: [p.get(n) for p in points] for n in names}
 
@@ -301,6 +330,7 @@ def as_source():
         return out
 
     beside_the_rows(alerts[:20], args)
+    forms(alerts[:20], args)
     catalogue("torn", alerts, torn)
     r = nightjar("run", "torn", *args, "-o", "ndjson:torn.ndjson")
     ok(r.returncode == 2 and "disagree about how long" in r.stderr, "lists of different lengths", r.stderr)
