@@ -29,7 +29,7 @@ enum { VIEWS_MOST = 32, PICTURES_MOST = 24, WAIT_MS = 10000 };
 typedef struct options {
     const char *spec, *prefix, *folder, *hdus;
     int64_t record, candid; /* -1: not asked for */
-    bool by_candid, json, hostless;
+    bool by_candid, indexed, json, hostless;
     nj_hostless_asked pages;
     nj_topic_option *topic;
     nj_arena arena;
@@ -117,6 +117,18 @@ static int search_chunk(finding *f, nj_chunk *chunk, nj_error *err)
     return rc < 0 || f->failed ? -1 : f->batch != NULL;
 }
 
+/* An archive may have an id several times: of another survey, or because a night came twice. */
+static void report_others(finding *f, const options *o)
+{
+    uint64_t n = 0;
+    nj_chunk *chunk = NULL;
+    nj_error ignored;
+    for (; nj_feed_next(f->feed, WAIT_MS, &chunk, &ignored) == NJ_NEXT_CHUNK; n++) nj_chunk_drop(chunk);
+    if (n)
+        nj_log(NJ_LOG_WARN, "%s: %llu packets have candid %lld; this is the first: %s", o->spec,
+               (unsigned long long)n + 1, (long long)o->candid, f->where);
+}
+
 static int search(finding *f, options *o, nj_error *err)
 {
     f->asked = o;
@@ -137,8 +149,10 @@ static int search(finding *f, options *o, nj_error *err)
         if (next != NJ_NEXT_CHUNK) break;
         int rc = search_chunk(f, chunk, err);
         nj_chunk_drop(chunk); /* the batch holds it as long as it needs it */
+        if (rc > 0 && o->indexed) report_others(f, o);
         if (rc) return rc < 0 ? -1 : 0;
     }
+    if (o->indexed) return nj_fail(err, "%s: the archive has no such alert", o->spec);
     if (o->by_candid)
         return nj_fail(err, "%s: no alert with candid %lld among %llu", o->spec, (long long)o->candid,
                        (unsigned long long)f->seen);
@@ -425,12 +439,6 @@ static const char *unread(const options *o)
                          : NULL;
 }
 
-/* Of the whole archive; a question of its own is left alone. */
-static bool is_archive(const char *spec)
-{
-    return !strchr(spec, '?') && nj_source_stored.match(spec);
-}
-
 static int parse(int argc, char **argv, options *o, nj_error *err)
 {
     nj_words words;
@@ -445,8 +453,9 @@ static int parse(int argc, char **argv, options *o, nj_error *err)
         return nj_fail(err, "%s is for %s", other,
                        o->hostless ? "one alert, not for --hostless" : "--hostless -o DIR");
     o->by_candid = o->candid >= 0;
-    if (o->by_candid && is_archive(o->spec) &&
-        !(o->spec = nj_arena_printf(&o->arena, "%s?id=%lld", o->spec, (long long)o->candid)))
+    /* of the whole archive; a question of its own is left alone */
+    o->indexed = o->by_candid && !strchr(o->spec, '?') && nj_source_stored.match(o->spec);
+    if (o->indexed && !(o->spec = nj_arena_printf(&o->arena, "%s?id=%lld", o->spec, (long long)o->candid)))
         return nj_fail(err, "out of memory");
     if (o->record < 0) o->record = 0;
     return 0;

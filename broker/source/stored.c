@@ -82,7 +82,7 @@ static int read_question(const char *spec, const char *query, question *q, nj_er
 {
     static const char *const known[] = { "id", "object", "night", "ra", "dec", "radius" };
     char *copy = strdup(query), *save = NULL;
-    *q = (question){ .ra = NAN, .dec = NAN, .radius = RADIUS_ARCSEC };
+    *q = (question){ .ra = NAN, .dec = NAN, .radius = NAN };
     int rc = copy ? 0 : nj_fail(err, "out of memory");
     for (char *word = copy ? strtok_r(copy, "&", &save) : NULL; word && !rc;
          word = strtok_r(NULL, "&", &save)) {
@@ -96,10 +96,10 @@ static int read_question(const char *spec, const char *query, question *q, nj_er
         } else if (!strcmp(word, "night")) {
             bad = whole(value, &q->night, &q->has_night);
         } else if (!strcmp(word, "object")) {
-            snprintf(q->object, sizeof q->object, "%s", value);
+            bad = snprintf(q->object, sizeof q->object, "%s", value) >= (int)sizeof q->object;
             q->has_object = true;
         } else if (!strcmp(word, "ra")) {
-            bad = real(value, &q->ra);
+            bad = real(value, &q->ra) || q->ra < 0 || q->ra > 360;
         } else if (!strcmp(word, "dec")) {
             bad = real(value, &q->dec) || fabs(q->dec) > 90;
         } else if (!strcmp(word, "radius")) {
@@ -113,7 +113,9 @@ static int read_question(const char *spec, const char *query, question *q, nj_er
         if (!rc && bad) rc = nj_fail(err, "%s: %s=%s: no such value", spec, word, value);
     }
     free(copy);
-    if (!rc && isnan(q->ra) != isnan(q->dec)) rc = nj_fail(err, "%s: ra and dec belong together", spec);
+    if (!rc && (isnan(q->ra) != isnan(q->dec) || (isnan(q->ra) && !isnan(q->radius))))
+        rc = nj_fail(err, "%s: ra, dec and radius belong together", spec);
+    if (isnan(q->radius)) q->radius = RADIUS_ARCSEC;
     return rc;
 }
 

@@ -92,11 +92,19 @@ def questions():
         ok("USING" in plan and f"by_{column}" in plan, f"the index of {column} is used", plan)
     db.close()
     r = nightjar("inspect", "--id", 5, "A")
-    ok(r.returncode == 2 and "no alert with candid 5" in r.stderr, "an id that is not there", r.stderr)
+    ok(
+        r.returncode == 2 and "A?id=5: the archive has no such alert" in r.stderr,
+        "an id that is not there",
+        r.stderr,
+    )
     for question, words in [
         ("idd=5", "did you mean 'id'"),
         ("id=x", "no such value"),
-        ("ra=5", "ra and dec belong together"),
+        ("ra=5", "ra, dec and radius belong together"),
+        ("radius=5", "ra, dec and radius belong together"),
+        ("id=5&radius=5", "ra, dec and radius belong together"),
+        ("ra=400&dec=0", "no such value"),
+        ("object=" + 200 * "x", "no such value"),
         ("ra=5&dec=99", "no such value"),
         ("object", "expected KEY=VALUE"),
     ]:
@@ -116,6 +124,13 @@ def more():
     r, got = found("A")
     ok(sorted({x["survey"] for x in got}) == ["lsst", "ztf"], "both are in it", r.stderr)
     ok(len(got) == n + 60, "all alerts of both", len(got))
+    r = run("l.tar", "-o", "archive:A", "--append")
+    again = next(x["candid"] for x in got if x["survey"] == "lsst")
+    r = nightjar("inspect", "--id", again, "A")
+    ok(r.returncode == 0, "inspect --id of a night that came twice", r.stderr)
+    ok(f"2 packets have candid {again}; this is the first" in r.stderr, "says so", r.stderr)
+    r = nightjar("inspect", "--id", rows("a.ndjson")[0]["candid"], "A")
+    ok("packets have candid" not in r.stderr, "and is silent of others", r.stderr)
     r = run("a.tar", "-o", "archive:night-{date}")
     ok(
         r.returncode == 1 and "is one folder" in r.stderr,
