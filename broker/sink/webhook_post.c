@@ -25,7 +25,7 @@ struct nj_post {
     struct curl_slist *headers; /* of each request */
     char *address, *name, *template;
     nj_buffer answer;
-    double retry_after_s;    /* of the last answer; below 0 = none */
+    double retry_after_s;    /* of the last answer; 0 = none */
     int64_t next_ns;         /* the pace allows no request before */
     int64_t closed_until_ns; /* nothing got through for so long that nothing is tried before; 0 = open */
     int64_t closed_ms;       /* how long it was closed the last time */
@@ -145,19 +145,6 @@ static size_t take_answer(char *bytes, size_t size, size_t n, void *post)
     return all;
 }
 
-static size_t take_header(char *line, size_t size, size_t n, void *post)
-{
-    nj_post *p = post;
-    char value[32];
-    if (size * n > 12 && !strncasecmp(line, "retry-after:", 12)) {
-        snprintf(value, sizeof value, "%.*s", (int)(size * n - 12), line + 12);
-        char *end;
-        double s = strtod(value, &end); /* a date is not taken */
-        if (end > value && s >= 0 && s < 1e6) p->retry_after_s = s;
-    }
-    return size * n;
-}
-
 static int go_on(void *post, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     (void)post, (void)a, (void)b, (void)c, (void)d;
@@ -238,7 +225,7 @@ static nj_post_answer request(nj_post *p, const char *body, size_t n, struct cur
     char trouble[CURL_ERROR_SIZE] = "";
     CURL *c = p->curl;
     p->answer.n = 0;
-    p->retry_after_s = -1;
+    p->retry_after_s = 0;
     p->n_requests++;
     curl_easy_reset(c);
     curl_easy_setopt(c, CURLOPT_URL, p->address);
@@ -252,12 +239,13 @@ static nj_post_answer request(nj_post *p, const char *body, size_t n, struct cur
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)nj_patience_ms((int)(p->conf.timeout_s * 1e3)));
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, p);
-    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header);
-    curl_easy_setopt(c, CURLOPT_HEADERDATA, p);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, go_on);
     if (*p->conf.ca) curl_easy_setopt(c, CURLOPT_CAINFO, p->conf.ca);
-    return read_answer(p, curl_easy_perform(c), there, trouble);
+    const CURLcode rc = curl_easy_perform(c);
+    curl_off_t wait_s = 0; /* seconds, or until a date */
+    if (!curl_easy_getinfo(c, CURLINFO_RETRY_AFTER, &wait_s)) p->retry_after_s = (double)wait_s;
+    return read_answer(p, rc, there, trouble);
 }
 
 /* False: the run ends, and its waits have taken as long as they may. */
