@@ -181,6 +181,16 @@ static int set_frame(reader *r, const char *word)
     return 0;
 }
 
+/* Coordinates of DS9 that are not of this sky, or not without an image. */
+static int is_other_frame(const char *word)
+{
+    static const char *const other[] = { "fk4",      "b1950",     "linear",  "image",
+                                         "physical", "amplifier", "detector" };
+    for (size_t k = 0; k < sizeof other / sizeof *other; k++)
+        if (!strcasecmp(word, other[k])) return 1;
+    return !strncasecmp(word, "wcs", 3) && (!word[3] || !word[4]); /* wcs, wcsa ... wcsz */
+}
+
 /* "circle(1, 2, 3")" or "circle 1 2 3\"". */
 static int shape_of(reader *r, char *word)
 {
@@ -188,6 +198,8 @@ static int shape_of(reader *r, char *word)
     char *rest = word + n, saved = *rest, *state = NULL;
     *rest = 0;
     if (set_frame(r, word)) return 0;
+    if (is_other_frame(word))
+        return wrong(r, "coordinates are read in icrs, fk5, galactic and ecliptic, not in ", word);
     if (saved == 0 && !strcasecmp(word, "global")) return 0;
     int is_circle = !strcasecmp(word, "circle"), is_polygon = !strcasecmp(word, "polygon"),
         is_ellipse = !strcasecmp(word, "ellipse"), is_box = !strcasecmp(word, "box");
@@ -211,6 +223,7 @@ static int shape_of(reader *r, char *word)
 
 static int read_line(reader *r, char *line)
 {
+    if (strstr(line, "include=0")) return wrong(r, "regions that are taken away are not read: ", "include=0");
     line[strcspn(line, "#")] = 0; /* what follows is colour and text */
     char *state = NULL;
     for (char *part = strtok_r(line, ";", &state); part; part = strtok_r(NULL, ";", &state)) {

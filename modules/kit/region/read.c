@@ -211,6 +211,7 @@ static int load(rgn_text *t)
 static int read_any(const rgn_text *t, double level, rgn_region *region)
 {
     if (t->n > 9 && !memcmp(t->data, "SIMPLE  =", 9)) return rgn_read_fits(t, level, region);
+    if (t->n > 3 && !memcmp(t->data, "\xef\xbb\xbf", 3)) memset(t->data, ' ', 3); /* as editors begin UTF-8 */
     if (strlen(t->data) != t->n) return rgn_refuse(t, "is neither FITS nor text");
     const char *at = t->data + strspn(t->data, " \t\r\n");
     if (!*at) return rgn_refuse(t, "is empty");
