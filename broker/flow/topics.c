@@ -122,6 +122,19 @@ static int add(nj_cli *cli, const char *name, nj_error *err)
     return 0;
 }
 
+/* Two files with a topic of one name: the second would take the place of the first. */
+static int refuse_twice(const nj_settings *s, size_t first, const nj_setting *t, nj_error *err)
+{
+    for (size_t i = 0; i < first; i++) {
+        const nj_setting *before = &s->item[i];
+        if (strcmp(before->section, t->section) || strcmp(before->key, "where")) continue;
+        const bool of_file = !nj_setting_is_built_in(before) || !strncmp(before->where, "topics/", 7);
+        if (!of_file || !strcmp(before->where, "-D")) continue;
+        return nj_fail(err, "%s: [%s] is there already, at %s", t->where, t->section, before->where);
+    }
+    return 0;
+}
+
 /* The near miss of a name that is neither a file nor built in. */
 static int no_file(const char *name, nj_error *err)
 {
@@ -168,6 +181,7 @@ int nj_topics_file(nj_cli *cli, const char *name, nj_error *err)
             return nj_fail(err,
                            "%s: [%s]: a file of topics has [topic.NAME] and [module.NAME]; -c takes others",
                            t->where, t->section);
+        if (!strcmp(t->key, "where") && refuse_twice(s, first, t, err)) return -1;
         if (add(cli, t->section + 6, err)) return -1;
     }
     for (uint32_t k = before; k < cli->options.n_topics; k++) {

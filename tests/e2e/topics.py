@@ -199,6 +199,8 @@ def mistakes():
         ("[topic.a]\nwhere = 1\npasses = night.tar\n", "expected FILE#ID"),
         ("[topic.a]\nwhere = 1\npasses = night.tar#x\n", "a whole number"),
         ("[topic.a]\nwhere = 1\nat_most = 5 % in night.tar\n", "5 % of FILE"),
+        ("[topic.a]\nwhere = 1\nwhere = 2\n", "t.ini:3: this key of the section is in line 2, too"),
+        ("[topic.a]\nwhere = 1\n[topic.a]\nwhere = 2\n", "t.ini:4: this key of the section is in line 2, too"),
         ("[run]\nwhere = 1\n", "a file of topics has"),
         ("[module.roid]\n", "has no topic"),
     ]:
@@ -206,6 +208,11 @@ def mistakes():
         r = nightjar("topics", "check", "t.ini", "night.tar")
         ok(r.returncode == 1, f"{text!r}: refused", r.stdout)
         ok(words in r.stderr, f"with the words: {words}", r.stderr)
+    write("t.ini", "[topic.orphans]\nwhere = 1\n")
+    for two in (["t.ini", "ready"], ["ready", "t.ini"]):
+        r = nightjar("run", "night.tar", "-o", "null:", *(x for f in two for x in ("--topics", f)))
+        ok(r.returncode == 1, f"a topic of one name in {two}: refused", r.stdout)
+        ok("[topic.orphans] is there already, at " in r.stderr, f"{two}: and where it is", r.stderr)
     r = nightjar("topics", "check", "redy", "night.tar")
     ok("did you mean 'ready'" in r.stderr, "a built-in file has a near miss", r.stderr)
     r = nightjar("topics", "chek", "ready")
