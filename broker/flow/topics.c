@@ -69,7 +69,7 @@ static const char *where_of(const nj_settings *s, const char *section, const cha
 int nj_topic_read(nj_settings *s, const char *name, nj_topic *t, nj_error *err)
 {
     char section[256];
-    *t = (nj_topic){ .name = name };
+    *t = (nj_topic){ .name = name, .where = "", .sinks = "", .cap_text = "" };
     snprintf(section, sizeof section, "topic.%.200s", name);
     if (!nj_name_is_valid(name)) return nj_fail(err, "[%s]: the name of a topic is [a-z][a-z0-9_]*", section);
     if (nj_settings_apply(s, section, nj_topic_keys, NULL, t, err)) return -1;

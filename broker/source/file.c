@@ -269,7 +269,7 @@ static nj_source *open_folder(const nj_source_args *args, nj_error *err)
     }
     qsort(s->name, s->n, sizeof *s->name, by_bytes);
     nj_source *made = with_stream(s, err);
-    s->common.stream = made ? made->stream : NULL;
+    if (made) s->common.stream = made->stream; /* else s is gone */
     return made;
 }
 
@@ -344,7 +344,7 @@ static nj_next next_of_folder(nj_source *source, int timeout_ms, nj_chunk **chun
         if (rc == 0 && s->at == s->n) break;
         if (rc == 0) rc = open_next(s, &made, err);
         if (rc < 0) return NJ_NEXT_ERROR;
-        if (rc > 0) return hand_over(s, made, chunk);
+        if (rc > 0 && made) return hand_over(s, made, chunk);
     }
     nj_skipped_report(&s->common.skipped, s->host, s->spec, "file");
     s->common.skipped = (nj_skipped){ 0 };

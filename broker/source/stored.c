@@ -157,7 +157,7 @@ static nj_source *open_stored(const nj_source_args *args, nj_error *err)
 {
     char path[4096];
     const char *query;
-    question q;
+    question q = { 0 };
     stored *s = calloc(1, sizeof *s);
     if (!s) return nj_fail(err, "out of memory"), NULL;
     s->base.class = &nj_source_stored;
