@@ -157,16 +157,50 @@ static void put_sums(nj_template_values *v, const json_t *run)
 static void put_unanswered(nj_template_values *v, const nj_html_stage *s, uint32_t n)
 {
     json_t *reasons = nj_template_list(v, NULL, "reasons"), *list = nj_template_list(v, NULL, "unanswered");
+    bool any = false;
     for (int k = 1; k < NJ_REASON_NAMES; k++) nj_template_item(v, reasons, nj_reason_name[k]); /* 0: done */
     for (uint32_t i = 0; i < n; i++) {
         const json_t *count = json_object_get(s[i].json, "reasons");
         if (!s[i].is_module || s[i].hits == s[i].offered) continue;
+        any = true;
         json_t *rows = nj_template_list(v, nj_template_put(v, list, "name=%s", s[i].name), "rows");
         for (int k = 1; k < NJ_REASON_NAMES; k++)
             nj_template_put(
                 v, rows, "n=%g",
                 json_object_get(count, nj_reason_name[k]) ? nj_get_number(count, nj_reason_name[k]) : 0);
     }
+    nj_template_put(v, NULL, "has_unanswered=%d", any);
+}
+
+/* ---- the sky --------------------------------------------------------------------------------- */
+
+/* Which regions clauses ask for, and what notices of gravitational waves did. */
+static void put_sky(nj_template_values *v, const json_t *run)
+{
+    const json_t *region = json_object_get(run, "regions"), *notices = json_object_get(run, "notices"), *item;
+    json_t *list = nj_template_list(v, NULL, "regions"), *count;
+    const char *what;
+    size_t i;
+    json_array_foreach(region, i, item)
+    {
+        nj_template_put(v, list, "name=%s there=%d", nj_get_text(item, "name"),
+                        json_is_true(json_object_get(item, "there")));
+    }
+    list = nj_template_list(v, NULL, "notices");
+    json_array_foreach(notices, i, item)
+    {
+        nj_buffer said = { 0 };
+        json_object_foreach((json_t *)item, what, count)
+        {
+            if (strcmp(what, "troubles") && json_is_integer(count) && json_integer_value(count))
+                nj_buffer_printf(&said, "%s%lld %s", said.n ? ", " : "", json_integer_value(count), what);
+        }
+        nj_template_put(v, list, "module=%s said=%s troubles=%g", nj_get_text(item, "module"),
+                        said.n ? said.data : "none", nj_get_number(item, "troubles"));
+        nj_buffer_free(&said);
+    }
+    nj_template_put(v, NULL, "has_regions=%d has_notices=%d", json_array_size(region) > 0,
+                    json_array_size(notices) > 0);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -224,6 +258,7 @@ int nj_report_html(const nj_page *p, nj_buffer *out, nj_error *err)
     put_sums(&v, run);
     nj_chart_shares(&v, stage, n);
     put_modules(&v, stage, n);
+    put_sky(&v, run);
     nj_chart_distributions(&v, stage, n);
     put_unanswered(&v, stage, n);
     nj_chart_drifts(&v, run);

@@ -79,6 +79,35 @@ def analysis(run, page, text):
     )
 
 
+def sky():
+    """Regions that clauses ask for, what notices did; no table without a row."""
+    open("north.txt", "w").write("0/0-3")
+    os.mkdir("maps")
+    args = ["-m", "roid,sky", "-D", "module.sky.kind=region", "-D", "module.sky.files=north.txt, maps/"]
+    asks = ["-t", "a=in_region('sky.north')", "-t", "b=in_region('sky.late')"]
+    nightjar("run", "-q", SAMPLE, *args, *asks, "-o", "null:", "--report", "sky.json")
+    run = report("sky.json")
+    run["notices"] = [{"module": "gw", "troubles": 2, "new": 3, "replaced": 0, "retracted": 1}]
+    open("sky.json", "w").write(json.dumps(run))
+    r = nightjar("report", "sky.json", "-o", "sky.html")
+    page = Page(open("sky.html", encoding="utf-8").read())
+    ok(r.returncode == 0 and not page.wrong, "a page of regions", (r.stderr, page.wrong[:3]))
+    table = {t[0][0]: t[1:] for t in page.tables}
+    want = [["sky.late", "not there: its clause matches nothing"], ["sky.north", "there"]]
+    ok(sorted(table["region"]) == want, "the regions that clauses ask for", table["region"])
+    notices = next(t[1:] for t in page.tables if t[0][-1].startswith("troubles"))
+    ok(notices == [["gw", "3 new, 1 retracted", "2"]], "and what notices did", notices)
+    unanswered = [m for m in run["modules"] if m["kind"] == "module" and m["hits"] != m["offered"]]
+    empty = [t[0] for t in page.tables if len(t) == 1]
+    ok(not empty, f"no table is empty ({len(unanswered)} modules lack answers)", empty)
+    ok(not any("few_points" in t[0] for t in page.tables) or unanswered, "nor that of missing answers")
+    run["regions"], run["notices"] = [], []
+    open("sky.json", "w").write(json.dumps(run))
+    nightjar("report", "sky.json", "-o", "none.html")
+    text = open("none.html", encoding="utf-8").read()
+    ok("Regions that" not in text and "Notices that" not in text, "no heading without them")
+
+
 def main():
     r = nightjar(
         "run",
@@ -168,4 +197,5 @@ def main():
 if __name__ == "__main__":
     with Folder():
         main()
+        sky()
     done()

@@ -231,7 +231,7 @@ int rgn_read(const char *path, double level, rgn_region *region, char *why, size
     rgn_text t = { .path = path, .why = why, .why_size = why_size };
     *region = (rgn_region){ 0 };
     int rc = load(&t);
-    if (!rc) rc = read_any(&t, level, region);
+    if (!rc && t.data) rc = read_any(&t, level, region);
     free(t.data);
     if (rc)
         rgn_free(region);
