@@ -156,7 +156,7 @@ static void values_by_key(void **state)
         const uint32_t y = KIT_FROM(b, DEEP_Y, row), k = KIT_FROM(b, ITEM, row);
         assert_int_equal(KIT_AT(b, CANDID, int64_t, row), all ? 11 : 11 + row);
         assert_true(all ? KIT_AT(b, LOW, double, row) == 6.5 : isnan(KIT_AT(b, LOW, double, row)));
-        assert_int_equal(KIT_AT(b, LOW_TOO, int32_t, row), all ? 6 : NJ_NO_I32);
+        assert_int_equal(KIT_AT(b, LOW_TOO, int32_t, row), NJ_NO_I32); /* 6.5 is no whole number */
         assert_true(all ? KIT_AT(b, DOTTED, double, row) == -4 : isnan(KIT_AT(b, DOTTED, double, row)));
         assert_true(isnan(KIT_AT(b, NO_SUCH, double, row)));
         assert_true(all ? !strcmp(KIT_AT(b, WORD, char *, row), "Latin") : !KIT_AT(b, WORD, char *, row));
