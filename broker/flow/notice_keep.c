@@ -150,7 +150,7 @@ int nj_notice_keep(const nj_notice_rules *rules, const uint8_t *text, size_t siz
 {
     json_error_t error;
     *n = (nj_notice){ .end = NJ_NOTICE_WRONG };
-    json_t *notice = json_loadb((const char *)text, size, 0, &error);
+    json_t *notice = json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, &error);
     const char *event = json_string_value(json_object_get(notice, "superevent_id"));
     const char *kind = json_string_value(json_object_get(notice, "alert_type"));
     const char *created = json_string_value(json_object_get(notice, "time_created"));

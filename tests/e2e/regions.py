@@ -234,6 +234,16 @@ def notices_are_read():
         open("MS260507a.json", "w").write(notice(kind, event))
         r = check("MS260507a.json:gw", [150.0], [2.0], [[]])
         ok(r.returncode == 0, f"a notice without a map ({kind}) holds nothing", r.stdout + r.stderr)
+    for name, written in (
+        ("in lines", "\r\n".join(text[k : k + 76] for k in range(0, len(text), 76))),
+        ("without its end", text.rstrip("=")),
+        ("url-safe", text.replace("+", "-").replace("/", "_")),
+    ):
+        open("MS260507a.json", "w").write(notice("UPDATE", {"skymap": written}))
+        r = run_with("MS260507a.json:gw")
+        ok(r.returncode == 0, f"base64 {name}", r.stderr)
+    twice = notice("UPDATE", {"skymap": text}).replace("{", '{"alert_type": "RETRACTION", ', 1)
+    refused("twice.json", twice, "duplicate object key")
     refused("base64.json", notice("UPDATE", {"skymap": "a*b"}), "event.skymap is no base64")
     refused("nofits.json", notice("UPDATE", {"skymap": "YWJj"}), "event.skymap is no FITS file")
     refused("other.json", '{"a": 1}', "neither a MOC")

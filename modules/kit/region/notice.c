@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Both alphabets of RFC 4648. */
 static int value_of(char c)
 {
     if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= 'a' && c <= 'z') return c - 'a' + 26;
     if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
 }
 
 /* NULL = no base64, or no memory. */
@@ -52,7 +53,7 @@ static int take_map(const rgn_text *t, const json_t *map, double level, rgn_regi
 int rgn_read_notice(const rgn_text *t, double level, rgn_region *region)
 {
     json_error_t error;
-    json_t *notice = json_loadb(t->data, t->n, 0, &error);
+    json_t *notice = json_loadb(t->data, t->n, JSON_REJECT_DUPLICATES, &error);
     const json_t *event = json_object_get(notice, "event"), *map = json_object_get(event, "skymap");
     const char *kind = json_string_value(json_object_get(notice, "alert_type"));
     int rc = 0;
