@@ -203,6 +203,13 @@ static int convert(nj_decoder *d, json_t *const *value, nj_json_datums *datums, 
         bool grew = false;
         if (!value[i]) continue;
         if (!of && !(of = kind_of(d->json, value[i], topic))) return nj_fail(err, "out of memory");
+        if (nj_json_shape_is_apart(of->shape, value[i])) {
+            /* one schema, so one survey: its row would be another survey's, without an id */
+            snprintf(
+                datums->item[i].why, sizeof datums->item[i].why,
+                "its keys are not those of the packets before it here; a run of the dead letters reads it");
+            continue;
+        }
         int rc = nj_json_shape_take(of->shape, value[i], &limits, &grew, &why);
         if (rc && why.memory) return *err = why, -1;
         if (rc) snprintf(datums->item[i].why, sizeof datums->item[i].why, "%.190s", why.text);

@@ -110,17 +110,25 @@ static node *find(const node *n, const char *key, uint32_t *from)
     return NULL;
 }
 
-double nj_json_shape_likes(const nj_json_shape *s, const json_t *packet)
+static uint32_t in_both(const nj_json_shape *s, const json_t *packet)
 {
-    uint32_t n = 0, both = 0, from = 0;
+    uint32_t both = 0, from = 0;
     const char *key;
     json_t *ignored;
-    json_object_foreach((json_t *)packet, key, ignored)
-    {
-        n++;
-        both += find(&s->root, key, &from) != NULL;
-    }
-    return n ? (double)both / n : 1;
+    json_object_foreach((json_t *)packet, key, ignored) both += find(&s->root, key, &from) != NULL;
+    return both;
+}
+
+double nj_json_shape_likes(const nj_json_shape *s, const json_t *packet)
+{
+    const size_t n = json_object_size(packet);
+    return n ? (double)in_both(s, packet) / (double)n : 1;
+}
+
+bool nj_json_shape_is_apart(const nj_json_shape *s, const json_t *packet)
+{
+    const size_t n = json_object_size(packet), less = n < s->root.n ? n : s->root.n;
+    return 2 * in_both(s, packet) < less;
 }
 
 /* ---- taking a packet in ---------------------------------------------------------------------- */

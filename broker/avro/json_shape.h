@@ -26,6 +26,9 @@ const char *nj_json_shape_topic(const nj_json_shape *shape);
 /* Which part of the packet's keys it has, 0 .. 1. */
 double nj_json_shape_likes(const nj_json_shape *shape, const json_t *packet);
 
+/* Is it of another kind: has it fewer than half of the shape's keys, and the shape fewer than half of its? */
+bool nj_json_shape_is_apart(const nj_json_shape *shape, const json_t *packet);
+
 /* Takes the packet's keys and types in. *grew: the schema is another one now. -1 with err: too deep, too many
  * keys, or memory. */
 int nj_json_shape_take(nj_json_shape *shape, const json_t *packet, const nj_json_limits *limits, bool *grew,

@@ -2,7 +2,7 @@
 """Packets of JSON that are nearly right: cut lists, numbers that lost digits, keys of several types, and what
 the end of a run says of keys that the survey's map does not read or does not find."""
 
-import json
+import json, os
 from streams import rows, run
 from tap import Folder, done, ok
 
@@ -90,7 +90,27 @@ def poison():
     ok("1 JSON packet, survey lasair" in r.stderr, "one packet was read", r.stderr)
 
 
+def strangers():
+    """Packets of two surveys in one file: those of the second are letters, and rows of a run of these."""
+    notice = {
+        **{"alert_type": "INITIAL", "time_created": "2026-11-01T08:08:17Z", "superevent_id": "S261101h"},
+        **{"event": None, "external_coinc": None},
+    }
+    small = {"diaObjectId": 5, "UTC": "2026-01-29 11:40:14"}
+    large = {**GOOD, **{f"more{k}": k for k in range(20)}}
+    r, got = of("\n".join(map(json.dumps, (small, large, notice, GOOD))))
+    ok([x["candid"] for x in got] == [5, ID, ID], "those of the first survey are rows", got)
+    ok({x["survey"] for x in got} == {"lsst"}, "of that survey", got)
+    ok("its keys are not those of the packets before it" in r.stderr, "the other one is named", r.stderr)
+    ok("4 in = 3 out + 0 filtered + 1 dead" in r.stdout, "and counted", r.stdout)
+    os.rename("dead.avro", "letters.avro")
+    r, got = run("letters.avro")
+    ok([x["survey"] for x in got] == ["gwalert"], "a run of the letters reads it", (got, r.stderr))
+    ok([x["object"] for x in got] == ["S261101h"], "with its columns", got)
+
+
 with Folder():
+    strangers()
     lists()
     numbers()
     ends()

@@ -199,8 +199,8 @@ def mistakes():
         ("[topic.a]\nwhere = 1\npasses = night.tar\n", "expected FILE#ID"),
         ("[topic.a]\nwhere = 1\npasses = night.tar#x\n", "a whole number"),
         ("[topic.a]\nwhere = 1\nat_most = 5 % in night.tar\n", "5 % of FILE"),
-        ("[topic.a]\nwhere = 1\nwhere = 2\n", "t.ini:3: this key of the section is in line 2, too"),
-        ("[topic.a]\nwhere = 1\n[topic.a]\nwhere = 2\n", "t.ini:4: this key of the section is in line 2, too"),
+        ("[topic.a]\nwhere = 1\nwhere = 2\n", "of the section is in line 2, too"),
+        ("[topic.a]\nwhere = 1\n[topic.a]\nwhere = 2\n", "of the section is in line 2, too"),
         ("[run]\nwhere = 1\n", "a file of topics has"),
         ("[module.roid]\n", "has no topic"),
     ]:
