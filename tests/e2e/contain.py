@@ -383,7 +383,7 @@ def workers(pid):
         return [int(x) for x in f.read().split()]
 
 
-def until(test, seconds=60):
+def until(test, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if test():

@@ -5,7 +5,7 @@ them have an answer."""
 import http.client, json, os, re, shutil, subprocess, time, urllib.parse
 from tap import NIGHTJAR, ROOT, Folder, done, free_port, nightjar, ok, skip
 
-PATIENCE = 60
+PATIENCE = 120
 
 
 def ask(port, query):
