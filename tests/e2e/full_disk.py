@@ -5,7 +5,7 @@ uninterrupted run writes. Without room in time the run ends with exit code 3 and
 """
 
 import io, os, shutil, sqlite3, subprocess, sys, tarfile, threading, time
-from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, skip, table_rows
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, said_until, skip, table_rows
 
 needs("fastavro", "astropy", "pyarrow")
 import fastavro, pyarrow.parquet
@@ -109,16 +109,6 @@ def start(args, env=None, stdin=None):
     )
 
 
-def until(child, words):
-    """What the run says up to the first line with these words."""
-    said = ""
-    for line in child.stderr:
-        said += line
-        if words in line:
-            break
-    return said
-
-
 def empty(folder):
     shutil.rmtree(folder, ignore_errors=True)
     os.mkdir(folder)
@@ -153,7 +143,7 @@ def refused(sink, after, error, expected, words):
         "FULL_ERROR": str(error),
     }
     child = start(arguments(sink, "full"), env)
-    said = until(child, "; waiting")
+    said = said_until(child, "; waiting")
     ok(f"{words}; waiting" in said, f"{what}: the run says what it waits for", said)
     with open("room", "wb"):
         pass
@@ -209,7 +199,7 @@ def inside():
                 pass
             f.truncate(os.path.getsize("small/filler") - 40960)
         child = start(arguments(sink, "small/d"))
-        said = until(child, "; waiting")
+        said = said_until(child, "; waiting")
         ok("No space left on device; waiting" in said, f"{sink}, a small disk: it waits", said)
         os.remove("small/filler")
         said += child.stderr.read()
@@ -242,7 +232,7 @@ def folder_away(sink, expected, back):
     os.rename("full", "away")
     rest = threading.Thread(target=feed, args=(child, night[half:]))  # it blocks while the run waits
     rest.start()
-    said = until(child, "; waiting") if back else ""
+    said = said_until(child, "; waiting") if back else ""
     if back:
         ok("; waiting" in said, f"{what}: it waits", said)
         os.rename("away", "full")

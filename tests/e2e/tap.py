@@ -95,6 +95,16 @@ def nightjar(*args, stdin=None, timeout=300, env=None):
     )
 
 
+def said_until(child, words):
+    """The standard error of a run up to the first line with these words; what follows is left to be read."""
+    said = ""
+    for line in child.stderr:
+        said += line
+        if words in line:
+            break
+    return said
+
+
 def free_port():
     """A port that no other test gets while this one runs (tests/e2e/ports)."""
     ports = os.path.join(ROOT, "tests", "e2e", "ports")

@@ -3,7 +3,7 @@
 row is lost."""
 
 import os, shutil, sqlite3, subprocess, sys, threading, time
-from tap import NIGHTJAR, Folder, done, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, Folder, done, nightjar, ok, report, rows, said_until, skip
 
 N = 200
 
@@ -17,16 +17,6 @@ def start(*args, **more):
     )
 
 
-def until(child, words):
-    """What the run says up to the first line with these words."""
-    said = ""
-    for line in child.stderr:
-        said += line
-        if words in line:
-            break
-    return said
-
-
 def count(path):
     return sqlite3.connect(path).execute("SELECT count(*) FROM alerts").fetchone()[0]
 
@@ -37,7 +27,7 @@ def a_reader_keeps_its_lock():
     cursor = reader.execute("SELECT * FROM alerts")
     cursor.fetchone()
     child = start("--append", "-o", "sqlite:a.db", "--report", "a.json")
-    said = until(child, "waiting")
+    said = said_until(child, "waiting")
     ok(
         "a.db" in said and "keeps it locked; waiting" in said,
         "a reader's open SELECT: the run says what it waits for",
@@ -55,7 +45,7 @@ def a_reader_keeps_its_lock():
     cursor = reader.execute("SELECT * FROM alerts")
     cursor.fetchone()
     child = start("--append", "-o", "sqlite:a.db", "--report", "b.json")
-    until(child, "waiting")
+    said_until(child, "waiting")
     child.terminate()
     said = child.stderr.read()
     ok(child.wait() in (3, 130), "SIGTERM while it waits: the run ends", said)
@@ -102,7 +92,7 @@ def inside():
     with open("small/filler", "wb") as f:
         f.write(b"x" * 150000)
     child = start("-o", "ndjson:small/o.ndjson", "--columns", "candid,lc.jd,lc.flux", "--report", "full.json")
-    said = until(child, "waiting")
+    said = said_until(child, "waiting")
     say("No space left on device; waiting" in said, "a full disk: the run says what it waits for")
     os.remove("small/filler")
     subprocess.run(["mount", "-o", "remount,size=100m", "small"], check=True)

@@ -2,7 +2,7 @@
 """Modules that are wrong: what they forget, write, print or break is reported with their name."""
 
 import os, signal, subprocess
-from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, said_until, skip
 
 SOURCE = """
 @HEAD@
@@ -772,16 +772,6 @@ def begin(*args):
     )
 
 
-def until(process, word):
-    """Its standard error up to the line with this word; what follows is left to be read."""
-    got = ""
-    for line in process.stderr:
-        got += line
-        if word in line:
-            break
-    return got
-
-
 def hangs():
     """A call that does not return is reported with module, rows and alert; a stop is acknowledged, and
     ends."""
@@ -806,7 +796,7 @@ def hangs():
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         p = begin(*args, "-D", "run.stop_s=0.3", "-D", "run.batch_rows=4")
-        got = until(p, "has been in this call for")
+        got = said_until(p, "has been in this call for")
         ok(
             f"module loops in process(), 4 rows from alert {ids[4]} of night.tar, has been in this call for"
             in got,
@@ -824,9 +814,9 @@ def hangs():
             got,
         )
     p = begin(*args)
-    got = until(p, "has been in this call for")
+    got = said_until(p, "has been in this call for")
     p.send_signal(signal.SIGINT)
-    got += until(p, "finishing what was read")
+    got += said_until(p, "finishing what was read")
     p.send_signal(signal.SIGINT)
     got += p.communicate(timeout=60)[1]
     ok(p.returncode == 130 and "nothing has moved" not in got, "a second signal ends it at once", got)
@@ -844,7 +834,7 @@ def hangs():
         "-D",
         "run.stop_s=0.2",
     )
-    got = until(p, "has been in this call for")
+    got = said_until(p, "has been in this call for")
     p.send_signal(signal.SIGTERM)
     got += p.communicate(timeout=60)[1]
     ok(
@@ -853,12 +843,12 @@ def hangs():
         got,
     )
     p = begin("profile", os.path.abspath("loops.so"), "night.tar", "--no-hits", "-D", "run.call_s=0.2")
-    got = until(p, "has been in this call for")
+    got = said_until(p, "has been in this call for")
     os.killpg(p.pid, signal.SIGKILL)
     p.communicate()
     ok("module loops in process(), 20 rows" in got, "in profile", got)
     p = begin("profile", "loops.c", "night.tar", "-D", "run.call_s=0.2")
-    got = until(p, "has been in this call for")
+    got = said_until(p, "has been in this call for")
     os.killpg(p.pid, signal.SIGKILL)
     p.communicate()
     ok("module loops in process(), 20 rows" in got, "in profile's counting pass", got)
@@ -890,7 +880,7 @@ def hangs():
         "--report",
         "slow.json",
     )
-    until(p, "has been in this call for")
+    said_until(p, "has been in this call for")
     p.send_signal(signal.SIGTERM)
     got = p.communicate(timeout=60)[1]
     ok(
