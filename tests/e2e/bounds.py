@@ -117,6 +117,7 @@ OTHER = {
     "modules/kit/model/tile.c": "MAX_P MAX_V: a kernel's shape",
     "modules/kit/model/tree.h": "NJ_TREE_MAX_FEATURES: features of a forest, refused at load",
     "modules/kit/model/tree_lanes.c": "MAX_GROUPS: a kernel's shape",
+    "modules/kit/model/winograd.c": "MOST: a kernel's shape",
     "modules/kit/num/lone_source.c": "MAX_TEMPLATE_MASKED: pixels",
     "modules/kit/num/phase.c": "MOST MOST_EVALUATIONS: a fit",
     "modules/kit/num/rainbow.h": "MOST: a fit",
