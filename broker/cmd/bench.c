@@ -59,6 +59,8 @@ static int take_word(command *c, const char *word, nj_error *err)
     const nj_bench *subject = find(word);
     if (subject && c->n_wanted < 64) return c->wanted[c->n_wanted++] = subject, 0;
     bool file = nj_ends_with(word, ".so") || nj_build_is_source(word);
+    if (nj_ends_with(word, ".py"))
+        return nj_fail(err, "%s: `nightjar profile %s` says what a module in Python costs", word, word);
     if (file || is_built_in(word)) {
         if (c->options.module) return nj_fail(err, "%s: one module at a time", word);
         c->options.module = word;

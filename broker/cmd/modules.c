@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "../base/debug.h"
+#include "../base/file.h"
 #include "../base/log.h"
+#include "../engine/engine.h"
 #include "../flow/cli.h"
 #include "../batch/batch.h"
 #include "../graph/instance.h"
@@ -106,7 +108,9 @@ static int modules_main(int argc, char **argv)
     int rc =
         nj_cli_read(cli, nj_command_modules.options, argc, argv, &err) || nj_modules_builtin(&modules, &err);
     for (uint32_t i = 0; rc == 0 && i < cli->options.n_module_paths; i++)
-        rc = nj_modules_load(&modules, cli->module_path[i], &err);
+        rc = nj_ends_with(cli->module_path[i], ".py")
+                 ? -!nj_engine_python(&cli->settings, cli->module_path[i], &err)
+                 : nj_modules_load(&modules, cli->module_path[i], &err);
     if (rc == 0 && cli->options.n_sources > 1)
         rc = nj_fail(&err, "modules: one NAME, not %u", cli->options.n_sources);
     const char *one = cli->options.n_sources ? cli->source[0] : NULL;

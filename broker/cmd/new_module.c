@@ -12,10 +12,26 @@
 #include "../graph/modules.h"
 #include "command.h"
 
+enum { LONGEST = 59 };
+
 static int is_valid(const char *name)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
-    return n && !name[n] && n < 60 && name[0] >= 'a' && name[0] <= 'z';
+    return n && !name[n] && n <= LONGEST && name[0] >= 'a' && name[0] <= 'z';
+}
+
+/* Of Python, in small letters: no function has such a name. */
+static int is_keyword(const char *name)
+{
+    static const char *const word[] = { "and",    "as",       "assert", "async",  "await",    "break",
+                                        "class",  "continue", "def",    "del",    "elif",     "else",
+                                        "except", "finally",  "for",    "from",   "global",   "if",
+                                        "import", "in",       "is",     "lambda", "nonlocal", "not",
+                                        "or",     "pass",     "raise",  "return", "try",      "while",
+                                        "with",   "yield" };
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
+        if (!strcmp(name, word[i])) return 1;
+    return 0;
 }
 
 static int is_taken(const char *name)
@@ -45,26 +61,31 @@ static int write_new(const char *path, const nj_buffer *text)
 }
 
 typedef struct options {
-    bool cxx;
+    bool cxx, python;
 } options;
 
 static const nj_option table[] = { { "cxx", 0, NJ_OPTION_FLAG, offsetof(options, cxx),
                                      .doc = "in C++ (20): a shared object, NAME.cc in this folder" },
+                                   { "python", 0, NJ_OPTION_FLAG, offsetof(options, python),
+                                     .doc =
+                                         "in Python: a function over NumPy arrays, NAME.py in this folder" },
                                    { 0 } };
 
 static int new_module(int argc, char **argv);
 
 NJ_COMMAND(new_module) = {
     .name = "new-module",
-    .usage = "new-module NAME [--cxx]",
+    .usage = "new-module NAME [--cxx | --python]",
     .summary = "a module to fill in, that compiles, runs and keeps all rules",
     .help =
-        "Writes modules/NAME.c in the project's own folder, NAME.c (or NAME.cc) anywhere else; an existing "
+        "Writes modules/NAME.c in the project's own folder, NAME.c anywhere else, and NAME.cc or NAME.py; an "
+        "existing "
         "file is never touched. What it prints are the next commands. With an installation below a prefix of "
         "your own, pkg-config needs PKG_CONFIG_PATH=PREFIX/lib/pkgconfig.\n",
     .main = new_module,
     .options = { table },
-    .arguments = (const nj_meaning[]){ { "NAME", "a small letter, then small letters, digits and '_'" },
+    .arguments = (const nj_meaning[]){ { "NAME",
+                                         "a small letter, then small letters, digits and '_', 59 at most" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "1",
                                      "the name is not one, or taken; the file exists or cannot be written" },
@@ -79,15 +100,22 @@ static int new_module(int argc, char **argv)
     if (nj_command_parse(&nj_command_new_module, &o, argc, argv, &words, &err))
         return fprintf(stderr, "nightjar new-module: %s\n", err.text), NJ_EXIT_USAGE;
     const char *name = words.n == 1 ? words.item[0] : "";
-    const nj_embedded *template =
-        nj_embedded_find(o.cxx ? "data/embed/module_template.cc" : "data/embed/module_template.c");
+    const char *ending = o.python ? "py" : o.cxx ? "cc" : "c";
     char path[128];
+    snprintf(path, sizeof path, "data/embed/module_template.%s", ending);
+    const nj_embedded *template = nj_embedded_find(path);
     struct stat st;
     nj_buffer text = { 0 };
     if (!is_valid(name)) {
-        fprintf(
-            stderr,
-            "nightjar new-module: expected one NAME: a small letter, then small letters, digits and '_'\n");
+        fprintf(stderr,
+                "nightjar new-module: expected one NAME: a small letter, then small letters, digits and '_', "
+                "%d at most\n",
+                LONGEST);
+        return NJ_EXIT_USAGE;
+    }
+    if ((o.cxx && o.python) || (o.python && is_keyword(name))) {
+        fprintf(stderr, "nightjar new-module: %s%s\n", o.cxx ? "--cxx or --python, not both" : name,
+                o.cxx ? "" : " is a word of Python's own, and no name of a function");
         return NJ_EXIT_USAGE;
     }
     if (is_taken(name)) {
@@ -96,8 +124,9 @@ static int new_module(int argc, char **argv)
         return NJ_EXIT_USAGE;
     }
     /* the project's own folder, which builds what is in modules/ */
-    int in_tree = !o.cxx && stat("modules", &st) == 0 && S_ISDIR(st.st_mode) && access("Makefile", F_OK) == 0;
-    snprintf(path, sizeof path, "%s%s.%s", in_tree ? "modules/" : "", name, o.cxx ? "cc" : "c");
+    int in_tree = !o.cxx && !o.python && stat("modules", &st) == 0 && S_ISDIR(st.st_mode) &&
+                  access("Makefile", F_OK) == 0 && access("include/nightjar/module.h", F_OK) == 0;
+    snprintf(path, sizeof path, "%s%s.%s", in_tree ? "modules/" : "", name, ending);
     if (template) fill_in(&text, template->data, name);
     int bad = !template || text.failed || write_new(path, &text);
     if (bad) fprintf(stderr, "nightjar new-module: %s: %s\n", path, strerror(errno));
@@ -112,6 +141,14 @@ static int new_module(int argc, char **argv)
                "  ./nightjar profile %s data/sample.tar.gz --lines\n"
                "  ./nightjar bench %s\n",
                name, path, name, path, path);
+    else if (o.python)
+        printf("  nightjar check %s ALERTS     # does it keep the rules of a module?\n"
+               "  nightjar modules --module-path %s %s\n"
+               "  nightjar run --module-path %s -m %s -o ndjson:- ALERTS\n"
+               "  nightjar profile %s ALERTS --lines\n"
+               "ALERTS: `nightjar simulate -n 500 -o night.tar` makes some. The interpreter (python3, or\n"
+               "$NIGHTJAR_PYTHON) wants NumPy and the package nightjar: pip install ./modules/python.\n",
+               path, path, name, path, name, path);
     else
         printf("  nightjar check %s ALERTS     # does it keep the rules of a module?\n"
                "  %s -O2 -g -fPIC -shared -DNJ_SHARED $(pkg-config --cflags nightjar) \\\n"

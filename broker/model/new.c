@@ -64,8 +64,9 @@ static int read_input(made *m, const nj_onnx_value *v, nj_error *err)
     *p = (port){ .name = v->name, .dtype = v->type == NJ_ONNX_INT32 ? "int32" : "float32", .elements = 1 };
     if (m->n_inputs == MOST_PORTS) return nj_fail(err, "more than %d inputs", MOST_PORTS);
     if ((v->type != NJ_ONNX_FLOAT && v->type != NJ_ONNX_INT32) || v->rank < 1)
-        return nj_fail(err, "input %s is %s: float32 and int32 tensors are fed", v->name,
-                       nj_onnx_type_name(v->type));
+        return nj_fail(err, "input %s is %s, and float32 and int32 tensors are fed: export it with %s",
+                       v->name, nj_onnx_type_name(v->type),
+                       v->type == NJ_ONNX_INT64 ? "int32 inputs" : "float32 inputs");
     p->rank = (uint32_t)v->rank;
     for (uint32_t k = 1; k < p->rank; k++) {
         int64_t dim = v->dim[k];
@@ -119,6 +120,25 @@ static int read_features(made *m, nj_error *err)
     return 0;
 }
 
+/* Is this the header, and are the features in the order of --features? */
+static int look_at_header(const made *m, const nj_csv *csv, const char *path, nj_error *err)
+{
+    for (uint32_t k = 0; k < csv->n; k++) {
+        char *end;
+        strtod(csv->cell[k], &end);
+        if (end != csv->cell[k] && !*end && strpbrk(csv->cell[k], ".eE"))
+            return nj_fail(err, "%s: line 1 has the number %s: it is to name the columns", path,
+                           csv->cell[k]);
+    }
+    for (uint32_t k = 0; k < m->n_features; k++)
+        for (uint32_t j = 0; j < m->n_features; j++)
+            if (strcmp(csv->cell[k], m->feature[k]) && !strcmp(csv->cell[k], m->feature[j]))
+                return nj_fail(err,
+                               "%s: column %u is %s, which is feature %u of --features: the order is another",
+                               path, k + 1, m->feature[j], j + 1);
+    return 0;
+}
+
 /* The table's rows, as golden.csv has them; width: how many outputs they have. */
 static int read_rows(made *m, uint32_t *width, nj_error *err)
 {
@@ -134,6 +154,8 @@ static int read_rows(made *m, uint32_t *width, nj_error *err)
         if (!n && csv.n <= m->n_features)
             rc = nj_fail(err, "%s: %u columns; %u features come first, then the outputs", path, csv.n,
                          m->n_features);
+        else if (!n)
+            rc = look_at_header(m, &csv, path, err);
         if (n && csv.n != n)
             rc = nj_fail(err, "%s: line %u has %u cells, the header %u", path, csv.line, csv.n, n);
         nj_buffer_printf(&m->golden, n ? "%u,given" : "row,origin", m->n_rows);

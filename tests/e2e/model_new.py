@@ -93,6 +93,10 @@ def refused():
         lines[2][0] = "low"
         return lines
 
+    def order(lines):
+        lines[0][:5] = "bacde"
+        return lines
+
     for words, word in (
         (["-o", "x"], "expected FILE.onnx"),
         ([file], "expected FILE.onnx and -o DIR"),
@@ -105,6 +109,8 @@ def refused():
         ([file, *five, "-o", "x", "--golden", table("few.csv", forest, lambda t: [r[:7] for r in t])],
          "has 2 outputs behind its features, the model 3"),
         ([file, *five, "-o", "x", "--golden", table("text.csv", forest, text)], "'low' is no number"),
+        ([file, *five, "-o", "x", "--golden", table("head.csv", forest, lambda t: t[1:])], "it is to name"),
+        ([file, *five, "-o", "x", "--golden", table("order.csv", forest, order)], "the order is another"),
         ([file, *five, "-o", "x", "--golden", table("none.csv", forest, lambda t: t[:1])], "no rows"),
         ([file, *five, "-o", "x", "--golden", table("wrong.csv", forest, wrong)], "no folder is left"),
         ([f"{TOYS}/toy_braai/model.onnx", "-o", "x", "--golden", "rows.csv"], "write_tensors"),

@@ -653,6 +653,40 @@ def near():
             )
 
 
+def fresh():
+    """new-module --python: what it prints is run. And a file with the name of a module of Python's."""
+    r = nightjar("new-module", "fresh", "--python")
+    todo = [line.split("#")[0].strip() for line in r.stdout.splitlines() if line.startswith("  ")]
+    ok(r.returncode == 0 and len(todo) == 4, "new-module --python, and what comes next", r.stdout + r.stderr)
+    more = {"profile": ["--repeat", "2"]}
+    for line in todo:
+        words = line.replace("ALERTS", "night.tar").split()[1:]
+        r = nightjar(*words, *more.get(words[0], []), env=ENV)
+        ok(r.returncode == 0, line, r.stdout[-500:] + r.stderr)
+        if words[0] == "run":
+            got = [x for x in r.stdout.splitlines() if '"fresh.range":' in x]
+            ok(len(got) == 300, "its column is in every row", r.stdout[:300])
+    for words, says in (
+        (["fresh", "--python"], "exists"),
+        (["class", "--python"], "a word of Python's own"),
+        (["other", "--python", "--cxx"], "not both"),
+        (["x" * 60, "--python"], "59 at most"),
+    ):
+        r = nightjar("new-module", *words)
+        ok(r.returncode == 1 and says in r.stderr, f"new-module {words[0][:9]}: {says}", r.stdout + r.stderr)
+    r = nightjar("modules", "--module-path", "fresh.py", "fresh", env=ENV)
+    ok("fresh.range" in r.stdout and "faintest minus" in r.stdout, "with its column and sentence", r.stdout)
+    r = nightjar("bench", "fresh.py", "night.tar")
+    ok(r.returncode == 1 and "profile fresh.py" in r.stderr, "bench is for C, and says so", r.stderr)
+    plain = f("import random; return jd + random.random() * 0").replace("def wrong", "def types")
+    os.mkdir("named")
+    write("named/types.py", plain)
+    words = "run night.tar --overwrite --module-path named/types.py -m types -q -o ndjson:out.ndjson".split()
+    r = nightjar(*words, env=ENV)
+    got = rows("out.ndjson") if r.returncode == 0 else []
+    ok(len(got) == 300 and got[0]["types.x"] == got[0]["jd"], "types.py does not hide Python's", r.stderr)
+
+
 def interpreters():
     """Scripts before interpreters, as pyenv has them, under the sandbox; a package of another version."""
     os.makedirs("a b/shims")
@@ -738,5 +772,6 @@ with Folder():
     begins()
     near()
     interpreters()
+    fresh()
     wheel()
 done()

@@ -236,6 +236,8 @@ def sklearn(folder):
     refused(ValueError, "5 names", export, forest, NAMES[:5], x[:64], place("no"))
     refused(ValueError, "no golden rows", export, forest, NAMES, x[:0], place("no"))
     refused(ValueError, "not trained", export, RandomForestClassifier(), NAMES, x[:64], place("no"))
+    alone = RandomForestClassifier(3).fit(x, y * 0)
+    refused(ValueError, "one class alone", export, alone, NAMES, x[:64], place("alone"))
 
 
 def xgboost_kinds(folder, x, y, holes):
@@ -363,6 +365,8 @@ def xgboost_kinds(folder, x, y, holes):
         no,
     )
     refused(ValueError, "5 names", export, stopped, NAMES[:5], holes[:, :5], no)
+    alone = xgboost.XGBClassifier(n_estimators=3).fit(holes, numpy.zeros(len(holes)))
+    refused(ValueError, "one class alone", export, alone, NAMES, holes, no)
     refused(TypeError, "no model of XGBoost", export, object(), NAMES, holes, no)
 
 

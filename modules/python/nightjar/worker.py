@@ -392,12 +392,17 @@ class Worker:
 # --- the interpreter that has imported the file ---
 
 
+def known_as(name):
+    """Of a file: a name that no other module has, as random.py would have."""
+    return name if name.isidentifier() and name not in sys.modules else "module"
+
+
 def load(path, settings):
     """The module that a file declares. SystemExit with what is wrong."""
     folder = os.path.dirname(os.path.abspath(path))
     sys.path.insert(0, folder)
     name = os.path.splitext(os.path.basename(path))[0]
-    spec = importlib.util.spec_from_file_location(name if name.isidentifier() else "module", path)
+    spec = importlib.util.spec_from_file_location(known_as(name), path)
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = loaded
     spec.loader.exec_module(loaded)

@@ -100,7 +100,10 @@ def write(
         and post != "SOFTMAX"
         and all(w >= 0 for tree in trees for n in tree if n[0] is None for w in n[1].values())
     ):
-        raise ValueError("no negative leaf: ONNX Runtime would take the sums for probabilities")
+        raise ValueError(
+            "no leaf is negative, as in a model that was trained on one class alone: ONNX Runtime would take "
+            "the sums for probabilities"
+        )
     output = "probabilities" if labels else "score"
     onnx = mf.forest(
         trees,

@@ -36,6 +36,10 @@ def _xgboost_tree(tree, output, weight):
 
 
 def _logit(p):
+    if not 0 < p < 1:
+        raise ValueError(
+            "base_score = %g has no logarithm of the odds: was it trained on one class alone?" % p
+        )
     return math.log(p / (1 - p))
 
 
