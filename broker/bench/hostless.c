@@ -305,8 +305,8 @@ static void measure(nj_bench_run *run, bench *b)
     };
     nj_bench_time(run, kernels, sizeof kernels / sizeof *kernels);
     nj_bench_ratio(run, "clip by the definition / clip", 1, 0, NAN, NAN);
-    nj_bench_bar(run, "clip of a stamp, us", nj_bench_median(run, 0) / 1e3, "us", NAN, 25);
-    nj_bench_bar(run, "candidate, both stamps, ms", nj_bench_median(run, 2) / 1e6, "ms", NAN, 0.35);
+    nj_bench_bar(run, "clip of a stamp, us", nj_bench_median(run, 0) / 1e3, "us", NAN, 8);
+    nj_bench_bar(run, "candidate, both stamps, ms", nj_bench_median(run, 2) / 1e6, "ms", NAN, 0.13);
     nj_bench_ratio(run, "process_ref / process, one candidate", 4, 2, 20, NAN);
     const nj_bench_case folder[] = {
         { "alert from its packet", whole, b, n, 0 },

@@ -395,6 +395,8 @@ static int run_kernels(nj_bench_run *run)
         nj_bench_ratio(run, "ks, portable / best", 9, 10, NAN, NAN);
         nj_bench_ratio(run, "spectrum test of ZTF, portable / best", 11, 12, NAN, NAN);
         nj_bench_ratio(run, "spectrum test of Rubin, portable / best", 13, 14, NAN, NAN);
+        nj_bench_bar(run, "spectrum tests of a Rubin candidate, both stamps, ms",
+                     2 * nj_bench_median(run, 14) / 1e6, "ms", NAN, 0.35);
         const nj_bench_case scalars[] = {
             { "26 features of 32 points", features, a, 1, 0 },
             { "26 features of 32 points, plain", features_plain, a, 1, 0 },
