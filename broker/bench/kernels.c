@@ -27,28 +27,19 @@ enum {
 };
 
 typedef struct area {
-    nj_isa isa; /* of the next call */
-    nj_isa best;
-    uint32_t word[4 * BLOCKS];
-    float pixel[PIXELS];
-    nj_clip_work *clip_work;
-    nj_clip clip;
-    double sorted[PIXELS];
-    nj_spectrum_plan plan;
     float image[CROP * CROP * NJ_SPECTRUM_IMAGES] __attribute__((aligned(64)));
     float block[CROP * CROP * NJ_SPECTRUM_IMAGES] __attribute__((aligned(64)));
     float power[BINS * NJ_SPECTRUM_IMAGES] __attribute__((aligned(64)));
     float sample[BINS * STRIDE] __attribute__((aligned(64)));
     float distance[nj_w1_room(SAMPLES)] __attribute__((aligned(64)));
     float from[STRIDE] __attribute__((aligned(64)));
-    uint32_t n_distances;
-    nj_ks_work ks_work;
-    float x[N_X];
+    nj_elephant_work elephant;
+    nj_clip_work *clip_work;
+    nj_clip clip;
+    double sorted[PIXELS];
     double ks;
     nj_elephant geometry[2]; /* of ZTF and Rubin */
-    float small[RUBIN * RUBIN];
     nj_clip of_stamp[2];
-    nj_elephant_work elephant;
     double d[2];
     double day[POINTS], mag[POINTS], mag_err[POINTS], flux[POINTS], flux_err[POINTS], work[8 * POINTS],
         feature[NJ_LC_FEATURES];
@@ -57,6 +48,15 @@ typedef struct area {
     nj_component_fit fit;
     nj_rise rise;
     double number[NUMBERS], in_order[NUMBERS];
+    nj_isa isa; /* of the next call */
+    nj_isa best;
+    uint32_t n_distances;
+    nj_spectrum_plan plan;
+    nj_ks_work ks_work;
+    uint32_t word[4 * BLOCKS];
+    float pixel[PIXELS];
+    float x[N_X];
+    float small[RUBIN * RUBIN];
 } area;
 
 static uint64_t seed = 20261121;
