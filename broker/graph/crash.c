@@ -3,12 +3,12 @@
 #include "crash.h"
 
 #define UNW_LOCAL_ONLY
+#include <fcntl.h>
 #include <libunwind.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -339,19 +339,27 @@ static void on_exit_call(void)
 
 #ifdef NJ_COVERAGE
 void __gcov_dump(void);
-extern FILE *__gcov_error_file;
+
+static int gcov_messages = -1;
 
 /* gcov opens the file of its messages with the first of them: a process in its sandbox could not. */
-__attribute__((constructor)) static void open_file_of_gcov(void)
+__attribute__((constructor)) static void open_gcov_messages(void)
 {
     const char *path = getenv("GCOV_ERROR_FILE");
-    if (path) __gcov_error_file = fopen(path, "ae");
+    if (path) gcov_messages = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+}
+
+/* Comes before gcov's own destructor, which writes the counts: the process has nothing more to say itself. */
+__attribute__((destructor)) static void give_gcov_messages(void)
+{
+    if (gcov_messages >= 0) dup2(gcov_messages, STDERR_FILENO);
 }
 #endif
 
 void nj_exit_at_once(int code)
 {
 #ifdef NJ_COVERAGE /* which exit() would do: children that try a module end here */
+    give_gcov_messages();
     __gcov_dump();
 #endif
     for (;;) syscall(SYS_exit_group, code);
