@@ -32,7 +32,7 @@ static void on_signal(int number)
     if (stop) nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* asked twice */
     stop = 1;
     int error = errno;
-    char json[400];
+    char json[1200];
     size_t skipped = terminal ? 0 : clear, n = sizeof text - 1 - skipped;
     bool as_json = nj_log_is_json();
     if (as_json) n = nj_log_json(json, sizeof json, NJ_LOG_INFO, "flow", "", words, NULL);
@@ -44,8 +44,19 @@ static const nj_sky *sky; /* the table; constant once set */
 
 static void on_hangup(int number)
 {
+#define NJ_HANGUP_WORDS                                                                                      \
+    "SIGHUP: without a supervisor no new settings are taken; catalogues are looked at again"
+    static const char words[] = NJ_HANGUP_WORDS, text[] = "nightjar: warning: " NJ_HANGUP_WORDS "\n";
     (void)number;
     if (sky) sky->recheck();
+    if (quietly) return; /* there is a supervisor, which says what it does */
+    const int error = errno;
+    char json[1200];
+    const bool as_json = nj_log_is_json();
+    const size_t n =
+        as_json ? nj_log_json(json, sizeof json, NJ_LOG_WARN, "flow", "", words, NULL) : sizeof text - 1;
+    if (write(STDERR_FILENO, as_json ? json : text, n) < 0) errno = error;
+    errno = error;
 }
 
 void nj_stop_on_signals(void)

@@ -277,6 +277,14 @@ def certificates():
     ok(r.report["ledger"]["consumed"] == N, "no alert is lost", r.report["ledger"])
 
 
+def alone():
+    conf()
+    r = Run("alone", "--no-supervise")
+    words = "SIGHUP: without a supervisor no new settings are taken"
+    ok(r.hangup(words), "without a supervisor: it says that nothing is reloaded", r.lines)
+    ok(r.end() == 0, "the run ends as ever", r.lines)
+
+
 with Folder():
     nightjar("simulate", "-n", N, "-o", "night.tar", "-q")
     nightjar("run", "night.tar", "-m", "nalerthist", "-q", "-o", "ndjson:all.ndjson")
@@ -288,4 +296,5 @@ with Folder():
     file_of_topics(signal=False)
     topics_from_a_pipe()
     certificates()
+    alone()
 done()
