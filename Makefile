@@ -55,8 +55,8 @@ guides  := $(wildcard */README.md */*/README.md broker/*.md modules/*.md modules
            modules/python/*/*.md modules/kit/*/*.md include/nightjar/*.md broker/*/*.md perf/*.md data/*.md)
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
-.PHONY: all demo coverage test test-timing timingbins check sanitize bench man install clean deps so \
-        testbins onnxruntime soak fuzz picture figures compile_commands FORCE
+.PHONY: all demo coverage test test-timing timingbins check sanitize bench man install uninstall clean deps \
+        so testbins onnxruntime soak fuzz picture figures compile_commands FORCE
 all: $(BIN)
 
 $(BUILD)/%.c.o: %.c
@@ -220,6 +220,15 @@ install: all man
 	install -m 644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -D -m 644 build/man/nightjar.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nightjar
 	install -D -m 644 build/man/_nightjar $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nightjar
+# What install writes, and folders that are empty then; PREFIX itself stays.
+uninstall:
+	@rm -rf build/installed
+	@$(MAKE) -s $(if $(wildcard nightjar),-o nightjar) install DESTDIR=$(CURDIR)/build/installed >/dev/null
+	@test -d build/installed$(PREFIX)
+	cd build/installed$(PREFIX) && find . -type f -printf '%P\0' | (cd $(DESTDIR)$(PREFIX) && xargs -0 rm -f)
+	@cd build/installed$(PREFIX) && find . -mindepth 1 -depth -type d -printf '%P\0' | \
+	  (cd $(DESTDIR)$(PREFIX) && xargs -0 rmdir --ignore-fail-on-non-empty 2>/dev/null; true)
+	@rm -rf build/installed
 clean:
 	rm -rf build nightjar
 

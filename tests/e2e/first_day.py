@@ -122,6 +122,17 @@ def bench(env):
     )
 
 
+def uninstall(prefix):
+    """All that was installed goes, and nothing else."""
+    mine = f"{prefix}/share/doc/mine.txt"
+    with open(mine, "w", encoding="utf-8") as f:
+        f.write("of another program\n")
+    r = run("make", "-C", ROOT, "-s", "-o", "nightjar", "uninstall", f"PREFIX={prefix}")
+    left = [os.path.join(folder, name) for folder, _, names in os.walk(prefix) for name in names]
+    ok(r.returncode == 0 and left == [mine], "make uninstall PREFIX=…", (r.stdout + r.stderr, left[:5]))
+    ok(not os.path.exists(f"{prefix}/include"), "and empty folders", os.listdir(prefix))
+
+
 if SANITIZED:
     skip("the first day", "it is of the release build")
 else:
@@ -139,4 +150,5 @@ else:
             a_module(env, "cxxmine", "--cxx")
             a_change(env)
             bench(env)
+            uninstall(prefix)
 done()
