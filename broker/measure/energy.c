@@ -40,9 +40,10 @@ struct nj_energy {
     pthread_cond_t wake;
     bool polling, stop;
     bool said_part, said_nothing;   /* once, however many runs there are */
+    bool meter_hangs;               /* it is not asked again */
     double meter_joule, meter_last; /* integral so far; the reading before */
     int64_t meter_ns;
-    uint32_t meter_n;
+    uint32_t meter_n, meter_failed;
 };
 
 const nj_param nj_energy_settings[] = {
@@ -315,11 +316,17 @@ nj_energy_at_rest nj_energy_at_rest_of(const nj_energy *e)
 
 /* ---- around a run ---------------------------------------------------------------------------- */
 
-/* Watts are integrated by trapezoids; a counter of joules needs its differences alone. */
+/* Watts are integrated by trapezoids; of joules the differences count. The lock is let go meanwhile. */
 static void poll_meter(nj_energy *e)
 {
+    if (e->meter_hangs) return;
+    pthread_mutex_unlock(&e->lock);
+    const int64_t asked_ns = nj_now_ns();
     double now = nj_energy_meter_read(e->conf.meter_command, e->conf.meter_file);
     int64_t ns = nj_now_ns();
+    pthread_mutex_lock(&e->lock);
+    e->meter_failed += isnan(now);
+    e->meter_hangs = isnan(now) && ns - asked_ns > NJ_METER_MOST_S * INT64_C(1000000000);
     if (isnan(now)) return;
     if (e->meter_n++) {
         if (!strcmp(e->conf.meter_unit, "watt"))
@@ -365,11 +372,6 @@ double nj_energy_watt_now(nj_energy *e)
     return watt;
 }
 
-bool nj_energy_is_read(const nj_energy_source *s)
-{
-    return !strcmp(s->kind, "measured") || !strcmp(s->kind, "partial");
-}
-
 void nj_energy_begin(nj_energy *e)
 {
     nj_energy_gpu_begin(&e->gpu);
@@ -380,6 +382,7 @@ void nj_energy_begin(nj_energy *e)
     pthread_mutex_lock(&e->lock); /* someone may ask for the watts already */
     e->meter_joule = 0;
     e->meter_n = 0;
+    e->meter_failed = 0;
     e->stop = false;
     e->polled_ns = 0;
     if (!strcmp(e->source.tier, "meter"))
@@ -410,6 +413,16 @@ static double end_joule(nj_energy *e)
     return joule > 0 ? joule : NAN; /* shorter than the counter's step */
 }
 
+/* Not all of it was read: at most so many times as much. */
+static void part_only(nj_energy *e, nj_energy_source *s, double grow, const char *what, const char *hint)
+{
+    s->kind = "partial";
+    s->high *= grow;
+    s->source = what ? what : s->source;
+    if (!e->said_part) nj_log(NJ_LOG_WARN, "energy: a part only; %s%s%s", s->source, *hint ? "; " : "", hint);
+    e->said_part = true;
+}
+
 /* Without a baseline the busy share of the time has the busy share of the energy (Kepler's split), over the
  * CPU seconds of all processes: watts of a busy thread = mean watts / CPUs. */
 static void by_measure(nj_energy *e, double joule, nj_energy_source *s, nj_energy_split *split)
@@ -419,16 +432,13 @@ static void by_measure(nj_energy *e, double joule, nj_energy_source *s, nj_energ
     s->low = 0.95 * s->watt;
     s->high = 1.05 * s->watt;
     const nj_energy_counter *c = &e->counter;
-    if (c->n_missing && !strcmp(e->source.tier, "rapl")) { /* what is missing may be as much again for each */
-        const char *part = nj_arena_printf(&e->arena, "%s; not read: %s", c->what, c->missing);
-        s->kind = "partial";
-        if (part) s->source = part;
-        s->high *= (double)(c->n + c->n_missing) / c->n;
-        if (!e->said_part)
-            nj_log(NJ_LOG_WARN, "energy: a part only; not read: %s%s%s", c->missing, c->hint[0] ? "; " : "",
-                   c->hint);
-        e->said_part = true;
-    }
+    if (c->n_missing && !strcmp(e->source.tier, "rapl")) /* what is missing may be as much again for each */
+        part_only(e, s, (double)(c->n + c->n_missing) / c->n,
+                  nj_arena_printf(&e->arena, "%s; not read: %s", c->what, c->missing), c->hint);
+    if (e->meter_failed && !strcmp(e->source.tier, "meter"))
+        part_only(e, s, 1 + (double)e->meter_failed / e->meter_n,
+                  nj_arena_printf(&e->arena, "%s; %u readings failed", s->source, e->meter_failed),
+                  e->meter_hangs ? "the last one did not end" : "");
     split->total_j = joule;
     split->active_j = joule * split->load;
     split->idle_j = joule - split->active_j;

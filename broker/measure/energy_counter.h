@@ -41,7 +41,8 @@ double nj_energy_counter_joule(const nj_energy_counter *counter);
 
 /* The number that a command prints or a file holds first; or, wherever it stands, the watts of IPMI's DCMI
  * ("Instantaneous power reading: 220 Watts") and of Redfish ("PowerConsumedWatts": 344, or "PowerWatts":
- * {"Reading": 374}). NAN when it does not. */
+ * {"Reading": 374}). NAN when it does not, when the command fails, or is killed because it does not end. */
+enum { NJ_METER_MOST_S = 10 };
 double nj_energy_meter_read(const char *command, const char *file);
 
 #endif

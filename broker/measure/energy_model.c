@@ -236,3 +236,8 @@ nj_carbon nj_carbon_of(const char *country)
                                 intensity[i].g,    1.25 };
     return (nj_carbon){ "world", "Ember yearly electricity data", "assumed", 2024, 472.9, 1.25 };
 }
+
+bool nj_energy_is_read(const nj_energy_source *s)
+{
+    return !strcmp(s->kind, "measured") || !strcmp(s->kind, "partial");
+}

@@ -434,6 +434,20 @@ static void a_constant_model_refuses_a_difference(void **state)
 
 #define ON_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, drop_root)
 
+/* A command that does not end is killed with all that it started; the run goes on without it. */
+static void a_meter_that_hangs(void **state)
+{
+    (void)state;
+    assert_true(isnan(nj_energy_meter_read("echo 220; sleep 1000", NULL)));
+    near(nj_energy_meter_read("echo 220", NULL), 220, 0);
+    assert_true(isnan(nj_energy_meter_read("kill -9 $$", NULL)));
+    near(nj_energy_meter_read("echo 7; head -c 100000 /dev/zero", NULL), 7, 0);
+    char path[128];
+    snprintf(path, sizeof path, "%s/fifo", root);
+    assert_int_equal(mkfifo(path, 0600), 0); /* without a writer */
+    assert_true(isnan(nj_energy_meter_read(NULL, path)));
+}
+
 /* What a BMC prints has the watts in the middle. */
 static void meters_of_a_bmc(void **state)
 {
@@ -524,6 +538,7 @@ int main(void)
         ON_ROOT(refused_settings),
         ON_ROOT(a_constant_model_refuses_a_difference),
         cmocka_unit_test_setup_teardown(meters_of_a_bmc, make_root, drop_root),
+        cmocka_unit_test_setup_teardown(a_meter_that_hangs, make_root, drop_root),
         cmocka_unit_test_setup_teardown(a_table_of_ones_own, make_root, drop_root),
         cmocka_unit_test_setup_teardown(each_source_is_looked_at, make_root, drop_root),
     };
