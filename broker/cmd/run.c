@@ -112,7 +112,7 @@ static int work(void *options_, nj_shared *shared)
     run->report = o->cli.report_path;
     run->on_report = on_report;
     run->on_report_opaque = &j;
-    if (shared && shared->incarnation)
+    if (shared && shared->incarnation && shared->run[0]) /* else none has begun: all is as for the first */
         run->resume = true; /* what those before it wrote stays; of the rest --overwrite means it still */
     int rc = nj_run(run, &report, &err);
     if (!j.reported && shared && shared->incarnation && !*nj_stop_flag()) {

@@ -12,6 +12,7 @@
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../base/output.h"
+#include "../base/runtime.h"
 #include "../graph/sandbox.h"
 #include "internal.h"
 #include "notices.h"
@@ -132,6 +133,16 @@ static void add_interpreters(places *p, const nj_run_options *o)
     add_program(p, "/lib/ld-linux-aarch64.so.1");
 }
 
+/* The locks of names in Kafka's groups and transactions. */
+static void add_locks(places *p, const nj_run_options *o)
+{
+    char folder[4096];
+    bool kafka = false;
+    for (uint32_t i = 0; i < o->n_sources; i++) kafka |= !strncmp(o->source[i], "kafka", 5);
+    for (uint32_t i = 0; i < o->n_sinks; i++) kafka |= !strncmp(o->sink[i], "kafka", 5);
+    if (kafka && !nj_runtime_folder(folder, sizeof folder)) add_folder(p, folder);
+}
+
 static bool is_wanted(const run *r, const nj_guard_conf *conf)
 {
     return conf->sandbox > 0 || (conf->sandbox < 0 && r->options->n_module_paths);
@@ -156,6 +167,7 @@ int nj_flow_confine_files(run *r, nj_error *err)
             add_file(p, target + 1);
     }
     add_file(p, o->dead_letters ? o->dead_letters : nj_flow_letters_path(r, 1));
+    add_locks(p, o);
     add_file(p, o->report);
     add_file(p, o->trace_file);
     for (size_t i = 0; i < o->settings->n; i++) { /* of modules that keep a service's answers */

@@ -123,26 +123,31 @@ static int source_fails(run *r, const nj_error *err)
     return 0;
 }
 
-/* What a run before had done is skipped: 1 = this chunk is; 0 = it is new; -1: the source is not what it
- * was. */
+/* What a run before had done is skipped: 1 = this chunk is; 0 = it is new; -1: the source is not what it was
+ * for one of the outputs. */
 static int pass_over(const progress_of *p, const nj_chunk *chunk, nj_error *err)
 {
     const char *member = chunk->member ? chunk->member : "";
-    if (chunk->offset >= p->skip.offset) return 0;
-    if (chunk->offset + 1 < p->skip.offset || !p->skip_member[0]) return 1;
-    if (!strncmp(member, p->skip_member, sizeof p->member - 1)) return 1;
-    return nj_fail(
-        err, "%s: is not what it was: number %lld in it is %s now, and was %s; the run cannot continue there",
-        p->key, (long long)chunk->offset, member, p->skip_member);
+    for (uint32_t i = 0; chunk->offset < p->furthest && i < p->n_had; i++) {
+        const known *had = p->had[i];
+        if (chunk->offset + 1 != had->at.offset || !had->member[0]) continue;
+        if (strncmp(member, had->member, sizeof p->member - 1) != 0)
+            return nj_fail(
+                err,
+                "%s: is not what it was: number %lld in it is %s now, and was %s; the run cannot continue "
+                "there",
+                p->key, (long long)chunk->offset, member, had->member);
+    }
+    return chunk->offset < p->skip.offset;
 }
 
 /* The end of a source: has it all that was read from it before? */
 static int check_end(const run *r, const nj_source *s, nj_error *err)
 {
     const progress_of *p = s->stream ? r->accounts.stream[s->stream->id]->progress : NULL;
-    if (!p || p->seen >= p->skip.offset) return 0;
+    if (!p || p->seen >= p->furthest) return 0;
     return nj_fail(err, "%s: is shorter than it was: it has %lld packets, and %lld were read before", p->key,
-                   (long long)p->seen, (long long)p->skip.offset);
+                   (long long)p->seen, (long long)p->furthest);
 }
 
 /* One poll of one source: 1 = it is still live. */

@@ -278,6 +278,9 @@ void nj_flow_refuse(void *run_, const nj_dead *dead); /* nj_sink_refuse; in the 
 /* Before a module is loaded: what it prints must not come between the rows. */
 int nj_flow_keep_standard_output(const nj_run_options *o, nj_error *err);
 int nj_flow_sinks_open(run *r, nj_error *err);
+/* What tells this run from others on this host, and is the same when it is started again: its folder and its
+ * outputs. NULL: out of memory. */
+const char *nj_flow_whose(run *r);
 int nj_flow_sinks_close(run *r, nj_error *err);
 const char *nj_flow_output_name(const run *r, uint32_t i); /* as given with -o; the last: "dead letters" */
 int nj_flow_metadata(run *r); /* provenance: once in the files' metadata and in the report */

@@ -33,8 +33,7 @@ static int can_write(const char *path)
     return access(folder, W_OK);
 }
 
-/* Whose letters a file has: the run that writes this output. */
-static const char *owner_of(run *r)
+const char *nj_flow_letters_owner(run *r)
 {
     const nj_run_options *o = r->options;
     return nj_arena_printf(&r->arena, "letters of %s\n", o->n_sinks ? o->sink[0] : "a run without outputs");
@@ -48,7 +47,7 @@ static int open_letters(run *r, const char *path, nj_sink_mode mode, bool *held,
                           .mode = mode,
                           .disk = r->conf.durable,
                           .run = z->run,
-                          .configuration = owner_of(r),
+                          .configuration = nj_flow_letters_owner(r),
                           .mark = ours ? &z->of[z->n - 1].mark : NULL,
                           .site = r->conf.site[0] != 0,
                           .open_files = (uint32_t)r->conf.open_files };
@@ -63,7 +62,7 @@ static bool belongs_to_another(run *r, const char *path)
 {
     nj_mark mark = { 0 };
     nj_error ignored;
-    const char *owner = owner_of(r);
+    const char *owner = nj_flow_letters_owner(r);
     bool other = !nj_journal_look(path, &mark, &ignored) && mark.kind == NJ_MARK_THERE && !mark.complete &&
                  owner && strcmp(mark.configuration, owner) != 0;
     nj_mark_free(&mark);

@@ -1,6 +1,7 @@
 /* outputs.c - the outputs of a run are opened and closed here, with the provenance that goes into them. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../base/debug.h"
 #include "../base/log.h"
@@ -49,6 +50,16 @@ static int find_eos(run *r, nj_error *err)
     return 0;
 }
 
+const char *nj_flow_whose(run *r)
+{
+    const nj_run_options *o = r->options;
+    char folder[4096];
+    const char *text = nj_arena_printf(&r->arena, "%s", getcwd(folder, sizeof folder) ? folder : "");
+    for (uint32_t i = 0; text && i < o->n_sinks; i++)
+        text = nj_arena_printf(&r->arena, "%s\n%s", text, o->sink[i]);
+    return text;
+}
+
 int nj_flow_sinks_open(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
@@ -66,6 +77,7 @@ int nj_flow_sinks_open(run *r, nj_error *err)
                               .run = r->resume->run,
                               .configuration = r->resume->configuration,
                               .mark = nj_flow_mark(r, r->n_sinks),
+                              .whose = nj_flow_whose(r),
                               .known = nj_flow_mark_known(r, r->n_sinks),
                               .refuse = nj_flow_refuse,
                               .refuse_opaque = r,

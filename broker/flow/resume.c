@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../base/output.h"
 #include "overload.h"
 #include "shared.h"
 
@@ -95,8 +96,7 @@ static bool is_implied(const nj_run_options *o)
 static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error *err)
 {
     struct run_resume *z = r->resume;
-    /* a worker that died before the run had its name left nothing: this journal is of a run before */
-    if (!z->run[0] && !z->restart) snprintf(z->run, sizeof z->run, "%s", m->mark.run);
+    if (!z->run[0]) snprintf(z->run, sizeof z->run, "%s", m->mark.run);
     if (strcmp(z->run, m->mark.run) != 0) {
         if (strict)
             return nj_fail(err, "%s: its journal is of another run (%s) than that of the first output (%s)",
@@ -125,11 +125,20 @@ static int find_letters(run *r, memory *m, nj_error *err)
         const char *path = r->options->dead_letters ? r->options->dead_letters : nj_flow_letters_path(r, k);
         if (!path) return nj_fail(err, "out of memory");
         if (nj_dead_letters_look(path, &m->mark, err)) return -1;
+        const char *owner = nj_flow_letters_owner(r);
+        if (!z->run[0] && m->mark.kind == NJ_MARK_THERE && !m->mark.complete && owner &&
+            !strcmp(m->mark.configuration, owner)) { /* it died before an output had a commit of its own */
+            snprintf(z->run, sizeof z->run, "%s", m->mark.run);
+            z->on = true;
+        }
         if (m->mark.kind == NJ_MARK_THERE && !strcmp(m->mark.run, z->run)) {
             z->letters = strdup(path);
             return z->letters && !read_state(m) ? 0 : nj_fail(err, "out of memory");
         }
         bool there = m->mark.kind == NJ_MARK_THERE || m->mark.kind == NJ_MARK_UNKNOWN;
+        /* a run that died after it had made the file, and before it had its journal, left it empty */
+        if (r->options->dead_letters && m->mark.kind == NJ_MARK_NEW)
+            return (z->letters = strdup(path)) ? 0 : nj_fail(err, "out of memory");
         nj_mark_free(&m->mark);
         if (r->options->dead_letters || !there) return 0;
     }
@@ -204,7 +213,8 @@ int nj_flow_resume_look(run *r, nj_error *err)
     z->of = calloc(z->n, sizeof *z->of);
     z->configuration = nj_flow_configuration(r);
     if (!z->of || !z->configuration) return nj_fail(err, "out of memory");
-    z->restart = o->resume && o->shared && o->shared->incarnation;
+    /* a worker that died before the run had its name has begun nothing: this one is as the first */
+    z->restart = o->resume && o->shared && o->shared->incarnation && o->shared->run[0];
     if (z->restart) snprintf(z->run, sizeof z->run, "%s", o->shared->run);
     bool strict = o->resume && !z->restart, implied = !o->resume && is_implied(o);
     for (uint32_t i = own; (o->resume || implied) && i < n; i++) {
@@ -239,7 +249,7 @@ int nj_flow_resume_look(run *r, nj_error *err)
             nj_log(NJ_LOG_INFO,
                    "%s: keeps no journal: its rows of the last second before the end may come twice",
                    spec_of(r, i) ? spec_of(r, i) : "the output");
-    if (z->on && find_letters(r, &z->of[z->n - 1], err)) return -1;
+    if ((z->on || (strict && files)) && find_letters(r, &z->of[z->n - 1], err)) return -1;
     z->of[z->n - 1].counts = z->letters != NULL;
     if (!z->run[0]) new_name(z);
     if (o->shared) snprintf(o->shared->run, sizeof o->shared->run, "%s", z->run);
@@ -308,11 +318,16 @@ int nj_flow_stream_begin(run *r, stream *s)
     if (!p->key) return -1;
     if (!z || !z->on) return 0;
     p->ahead = calloc(z->n, sizeof *p->ahead);
-    if (!p->ahead) return -1;
-    for (uint32_t i = 0; i < z->n; i++) {
-        const known *k = find(&z->of[i], p->key);
-        p->ahead[i] = k ? k->at : (position){ -1, 0 };
+    p->had = calloc(z->n + 1, sizeof *p->had);
+    if (!p->ahead || !p->had) return -1;
+    for (uint32_t i = 0; i <= z->n; i++) { /* the last: of the supervisor */
+        const known *k = find(i < z->n ? &z->of[i] : &z->kept, p->key);
+        if (i < z->n) p->ahead[i] = k ? k->at : (position){ -1, 0 };
         if (k && k->published > p->published) p->published = k->published;
+        if (!k || p->is_kafka) continue;
+        const int64_t begun = k->at.offset + (k->at.record > 0);
+        if (begun > p->furthest) p->furthest = begun;
+        p->had[p->n_had++] = k;
     }
     /* --eos: the offsets of what the topic has are in the group; the journals of files have their own */
     const known *least = r->output.eos_source && p->is_kafka ? NULL : least_of(z, p->key);
@@ -325,8 +340,7 @@ int nj_flow_stream_begin(run *r, stream *s)
     p->compare = true;
     if (p->is_kafka) return 0;
     p->skip = least->at;
-    p->skip_member = strdup(least->member);
-    return p->skip_member ? 0 : -1;
+    return 0;
 }
 
 void nj_flow_stream_end(stream *s)
@@ -335,7 +349,7 @@ void nj_flow_stream_end(stream *s)
     if (!p) return;
     free(p->key);
     free(p->ahead);
-    free(p->skip_member);
+    free(p->had);
     free(p);
 }
 

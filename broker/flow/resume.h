@@ -50,12 +50,15 @@ struct run_resume {
 typedef struct progress_of {
     char *key; /* its name in journals */
     bool is_kafka;
-    position written;  /* rows before it were given to the outputs */
-    position kept;     /* as of the last commit; offset is read by the ingest thread */
-    position next;     /* of the commit under way */
-    position *ahead;   /* [resume.n] what each output has of a run before; NULL = nothing */
-    position skip;     /* the ingest thread passes over what is before it */
-    char *skip_member; /* what the chunk before it must be called */
+    position written; /* rows before it were given to the outputs */
+    position kept;    /* as of the last commit; offset is read by the ingest thread */
+    position next;    /* of the commit under way */
+    position *ahead;  /* [resume.n] what each output has of a run before; NULL = nothing */
+    position skip;    /* the ingest thread passes over what is before it */
+    /* Of a source with an end: where each output was, and how the chunk before that must be called. */
+    const known **had; /* [n_had], NULL = none */
+    uint32_t n_had;
+    int64_t furthest;  /* chunks that one of them had begun */
     int64_t seen;      /* chunks that the source had so far */
     int64_t published; /* the latest of those written; is read by the ingest thread */
     uint32_t generation;
@@ -72,6 +75,9 @@ bool nj_flow_mark_known(const run *r, uint32_t sink);
 /* A new stream: where it continues. -1: out of memory. */
 int nj_flow_stream_begin(run *r, struct stream *s);
 void nj_flow_stream_end(struct stream *s);
+/* letters.c: whose letters a file has, as its journal says: of the run that writes this output. NULL: out of
+ * memory. */
+const char *nj_flow_letters_owner(run *r);
 /* The state that goes into an output's journal, as of `next` of all streams. */
 void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out);
 /* After a commit: `next` is kept. */

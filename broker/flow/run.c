@@ -151,6 +151,7 @@ static int open_sources(run *r, nj_error *err)
     const nj_shared *shared = r->options->shared;
     host->goes_on = shared && shared->incarnation > 0 && atomic_load(&shared->kept.turn) > 0;
     host->opaque = r;
+    host->whose = nj_flow_whose(r);
     for (uint32_t i = 0; i < o->n_sources; i++) {
         nj_source_args args = { .spec = o->source[i],
                                 .settings = o->settings,

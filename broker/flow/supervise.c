@@ -26,6 +26,7 @@
 #include "relay.h"
 
 enum { TICK_MS = 100, HANDLER_MS = 1000, LEAVING_MS = 10000 };
+enum { SILENT_KILLS = 5 /* others kill workers, too */ };
 enum { STOP_MORE_S = 2, STOP_LOOK_MS = 500, IDLE_PERCENT = 5 };
 
 const nj_param nj_guard_settings[] = {
@@ -293,7 +294,13 @@ static bool again(nj_shared *shared, watched *w, nj_deaths *deaths, const sigset
     char why[1024], end[128];
     nj_slot *slot = w->overdue ? w->overdue : nj_guard_dead_slot(&shared->guard);
     int pause_ms;
-    nj_blame verdict = nj_guard_judge(&shared->guard, slot, why, sizeof why);
+    if (!slot && !atomic_load(&shared->guard.elsewhere.reported) && WIFSIGNALED(w->status))
+        slot = nj_guard_silent(&shared->guard, nj_flow_kept_settled(&shared->kept),
+                               WTERMSIG(w->status) == SIGKILL ? SILENT_KILLS : NJ_EARLY_DEATHS);
+    const uint64_t settled = nj_flow_kept_settled(&shared->kept);
+    nj_blame verdict = !slot && atomic_load(&shared->guard.elsewhere.reported)
+                           ? nj_guard_judge_thread(&shared->guard, settled, why, sizeof why)
+                           : nj_guard_judge(&shared->guard, slot, why, sizeof why);
     bool reported = slot || atomic_load(&shared->guard.elsewhere.reported);
     bool sent = slot ? slot->death.sent : shared->guard.elsewhere.sent;
     bool killed = sent || (!reported && WIFSIGNALED(w->status) && WTERMSIG(w->status) == SIGKILL);

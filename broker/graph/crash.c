@@ -25,9 +25,10 @@ enum { STACK_BYTES = 64 << 10, NEAR_BYTES = 1 << 20 };
 
 static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU };
 static bool watching, terminal;
-static bool quiet;    /* a child that tries rows: who made it says what came of it */
-static pid_t process; /* that is watched: what a module forks may end as it likes */
-static int crashed;   /* atomic: a thread is reporting */
+static bool quiet;        /* a child that tries rows: who made it says what came of it */
+static pid_t process;     /* that is watched: what a module forks may end as it likes */
+static bool came_of_fork; /* this process did, and was not made by the host */
+static int crashed;       /* atomic: a thread is reporting */
 static pthread_key_t stack_key;
 static _Thread_local bool ready;
 
@@ -187,10 +188,20 @@ static uintptr_t program_counter(const void *context)
 #endif
 }
 
+/* Whose thread it was, for who survives. */
+static void name_elsewhere(const char *name)
+{
+    if (!nj_guard_here || !name) return;
+    size_t n = strnlen(name, sizeof nj_guard_here->elsewhere_of - 1);
+    memcpy(nj_guard_here->elsewhere_of, name, n);
+    nj_guard_here->elsewhere_of[n] = 0;
+}
+
 /* A thread that is in no module's call: one of ours, or one that a module or a library started. */
 static void begin_elsewhere(line *l, const void *context)
 {
     const char *name = ready ? NULL : module_at(program_counter(context));
+    name_elsewhere(name);
     if (name) {
         put(l, "module ");
         put(l, name);
@@ -318,11 +329,41 @@ static void on_crash(int number, siginfo_t *info, void *context)
 
 /* --- exit() --- */
 
+/* In a thread that a module made, or a library: the innermost frame in a module's file says whose it is. */
+static void report_exit_elsewhere(line *l)
+{
+    enum { FRAMES = 40 };
+    unw_context_t context;
+    unw_cursor_t cursor;
+    const char *name = NULL;
+    if (!nj_guard_here || unw_getcontext(&context) || unw_init_local(&cursor, &context)) return;
+    for (int i = 0; i < FRAMES && !name; i++) {
+        unw_word_t ip = 0;
+        if (unw_get_reg(&cursor, UNW_REG_IP, &ip) || !ip) break;
+        name = module_at((uintptr_t)ip);
+        if (unw_step(&cursor) <= 0) break;
+    }
+    if (!name) return;
+    name_elsewhere(name);
+    report_death(NULL, 0, false, "it called exit()");
+    begin(l, NULL, NULL);
+    put(l, "module ");
+    put(l, name);
+    put(l, " called exit() in a thread of its own; what was not written yet is lost");
+    end(l, NULL);
+    nj_exit_at_once(NJ_EXIT_LEDGER);
+}
+
 static void report_exit(const char *what)
 {
     nj_slot *slot = nj_slot_here;
-    if (!slot || getpid() != process) return;
+    if (getpid() != process) return;
+    if (!slot && ready) return; /* the host's own */
     line l = { .n = 0 };
+    if (!slot) {
+        report_exit_elsewhere(&l);
+        return;
+    }
     report_death(slot, 0, false, what[1] == 'e' ? "it ended its thread" : "it called exit()");
     begin(&l, slot, what);
     put_rows(&l, slot);
@@ -411,9 +452,30 @@ void nj_crash_thread(void)
     }
 }
 
+/* What fork() leaves behind has one thread, none of which reads what this one computes; it would stay for
+ * ever, and hold the locks of the outputs. */
+static void forked(void)
+{
+    came_of_fork = true;
+}
+
+void nj_crash_came_back(const char *module)
+{
+    line l = { .n = 0 };
+    if (!came_of_fork) return;
+    if (nj_guard_here && atomic_exchange(&nj_guard_here->forks_said, 1)) nj_exit_at_once(0);
+    begin(&l, NULL, NULL);
+    put(&l, "module ");
+    put(&l, module);
+    put(&l, " forked, and its child came back from the call: the child is ended\n");
+    flush(&l);
+    nj_exit_at_once(0);
+}
+
 void nj_crash_child(void)
 {
     process = getpid();
+    came_of_fork = false;
     crashed = 0;
     quiet = true;
 }
@@ -421,8 +483,10 @@ void nj_crash_child(void)
 void nj_crash_watch(void)
 {
     process = getpid();
+    came_of_fork = false;
     if (watching || pthread_key_create(&stack_key, thread_ends)) return;
     watching = true;
+    pthread_atfork(NULL, NULL, forked);
     terminal = isatty(STDERR_FILENO);
     nj_crash_thread();
     atexit(on_exit_call);

@@ -8,6 +8,8 @@
 void nj_crash_watch(void);
 /* In a process that was forked to try rows: what kills it is kept in its slot, and not printed. */
 void nj_crash_child(void);
+/* After each call. Is this process one that a module forked, and that came back from it? Then it ends. */
+void nj_crash_came_back(const char *module);
 /* For pthread_cleanup_push() around calls of such a process: a module ended the thread. */
 void nj_crash_thread_left(void *ignored);
 /* Gives this thread a stack for the handler, so that a stack overflow is reported too; freed when the thread

@@ -137,6 +137,7 @@ static int timed_process(nj_worker *worker, const nj_step *s, const nj_work *w, 
     const int64_t start = worker->uncounted ? 0 : nj_now_ns();
     errno = 0;
     int rc = process(s->in->self, worker->thread[s->instance], w);
+    nj_crash_came_back(s->in->name);
     *ns = worker->uncounted ? 0 : nj_now_ns() - start;
     return rc;
 }

@@ -113,7 +113,9 @@ static const char *part_of(nj_phase phase)
 nj_blame nj_guard_judge(nj_guard *g, nj_slot *s, char *text, size_t size)
 {
     const nj_death *death = s ? &s->death : &g->elsewhere;
-    const char *what = atomic_load(&death->reported) ? death->what : "it was killed";
+    const char *what = atomic_load(&death->reported) ? death->what
+                       : s ? "it was killed again and again, perhaps because memory was short"
+                           : "it was killed";
     nj_phase phase = s ? atomic_load(&s->phase) : NJ_PHASE_LOAD;
     uint32_t n = s ? atomic_load(&s->n_rows) : 0, module = s ? atomic_load(&s->module) : NJ_NO_MODULE;
     bool host = part_of(phase) != NULL;
@@ -146,11 +148,59 @@ nj_blame nj_guard_judge(nj_guard *g, nj_slot *s, char *text, size_t size)
     return NJ_BLAME_PAIR;
 }
 
+nj_slot *nj_guard_silent(nj_guard *g, uint64_t settled, uint32_t most)
+{
+    bool inside[NJ_GUARD_MODULES] = { false };
+    nj_slot *found = NULL;
+    const bool moved = settled != g->silent_settled;
+    g->silent_settled = settled;
+    for (uint32_t i = 0; i < NJ_GUARD_SLOTS; i++) {
+        nj_slot *s = &g->slot[i];
+        nj_phase phase = atomic_load(&s->phase);
+        uint32_t module = atomic_load(&s->module);
+        /* an output may wait for a disk, and be killed meanwhile as often as people like */
+        bool host = phase == NJ_PHASE_DECODE || phase == NJ_PHASE_FILTER;
+        if (!atomic_load(&s->instance) || !atomic_load(&s->n_rows)) continue;
+        if (!host && phase != NJ_PHASE_PROCESS && phase != NJ_PHASE_STAMP) continue;
+        if (host) module = nj_guard_module_of(g, part_of(phase));
+        if (module >= NJ_GUARD_MODULES || inside[module]) continue;
+        inside[module] = true;
+        g->module[module].n_silent = moved ? 1 : g->module[module].n_silent + 1;
+        if (!found && g->module[module].n_silent >= most) found = s;
+        if (found == s) g->module[module].n_silent = 0;
+    }
+    for (uint32_t i = 0; i < NJ_GUARD_MODULES; i++)
+        if (!inside[i]) g->module[i].n_silent = 0;
+    return found;
+}
+
+nj_blame nj_guard_judge_thread(nj_guard *g, uint64_t settled, char *text, size_t size)
+{
+    uint32_t i = 0, n = atomic_load(&g->n_modules);
+    while (i < n && strcmp(g->module[i].name, g->elsewhere_of)) i++;
+    if (!g->elsewhere_of[0] || g->elsewhere.sent || i == n) {
+        snprintf(text, size, "%s", g->elsewhere.what);
+        return NJ_BLAME_NONE;
+    }
+    nj_guard_module *m = &g->module[i];
+    const bool stands = g->elsewhere_settled == settled + 1, was_off = atomic_load(&m->off);
+    g->elsewhere_settled = settled + 1;
+    const bool off = nj_guard_count(g, i) || stands;
+    if (off) {
+        atomic_store(&m->tried, 1); /* from now on it is looked whether it is off */
+        atomic_store(&m->off, 1);
+    }
+    snprintf(text, size, "%s: %s, in a thread of its own%s", m->name, g->elsewhere.what,
+             off ? ", again: it is off for the rest of the run" : "");
+    return off && !was_off ? NJ_BLAME_PAIR : NJ_BLAME_NONE;
+}
+
 void nj_guard_fresh(nj_guard *g)
 {
     memset(g->slot, 0, sizeof g->slot);
     memset(g->trial, 0, sizeof g->trial);
     memset(&g->elsewhere, 0, sizeof g->elsewhere);
+    memset(g->elsewhere_of, 0, sizeof g->elsewhere_of);
     atomic_store(&g->n_slots, 0);
     atomic_store(&g->lock, 0); /* its holder may be dead */
 }

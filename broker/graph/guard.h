@@ -32,6 +32,7 @@ typedef struct nj_guard_module {
     _Atomic uint32_t n_grown;         /* calls in which it grew */
     _Atomic int64_t off_grown;        /* it is off because it grew by so much; 0 = not for that */
     _Atomic int hung;                 /* a call of it did not come back in time */
+    uint32_t n_silent;                /* deaths in a row that nobody reported, in a call of it */
     uint64_t recent[NJ_GUARD_RECENT]; /* `rows` at the last failures, in turn */
 } nj_guard_module;
 
@@ -58,10 +59,14 @@ typedef struct nj_guard {
     nj_slot trial[NJ_GUARD_SLOTS]; /* of the child in which the thread of that slot tries rows */
     _Atomic uint32_t n_slots;      /* of this worker's */
     nj_death elsewhere;            /* a death in no slot */
-    _Atomic int measure;           /* modules are called one at a time, and their memory is measured */
-    uint32_t n_measured;           /* workers that were replaced meanwhile */
-    bool given_up;                 /* no module was found */
-    char probed[600];              /* which shared object a child tries */
+    char elsewhere_of[64];         /* of a thread that this module made; "" = not known */
+    uint64_t elsewhere_settled; /* alerts that were done at the last of such deaths, and 1 more; 0 = none */
+    _Atomic int forks_said;     /* that a module forks is reported */
+    _Atomic int measure;        /* modules are called one at a time, and their memory is measured */
+    uint32_t n_measured;        /* workers that were replaced meanwhile */
+    bool given_up;              /* no module was found */
+    uint64_t silent_settled;    /* alerts that were done at the last of such deaths */
+    char probed[600];           /* which shared object a child tries */
 } nj_guard;
 
 /* Of this process; NULL: nothing is guarded. Set once, in the worker, before any other thread. */
@@ -92,6 +97,14 @@ typedef enum {
 nj_blame nj_guard_judge(nj_guard *guard, nj_slot *slot, char *text, size_t size);
 /* The slot in which the worker died, as it reported; NULL = it reported none. */
 nj_slot *nj_guard_dead_slot(nj_guard *guard);
+/* The worker died without a word: of SIGKILL, which the kernel sends when memory is short, or of another
+ * signal that it does not catch. The call that it died in, when it was one of the same module (or part of the
+ * host) `most` times in a row without an alert more in the outputs (settled: how many there are); else
+ * NULL. */
+nj_slot *nj_guard_silent(nj_guard *guard, uint64_t settled, uint32_t most);
+/* It died in a thread that a module made, in no call: no alert can be kept from the module. When this comes
+ * too often, or twice without an alert more in the outputs, the module is off: NJ_BLAME_PAIR. */
+nj_blame nj_guard_judge_thread(nj_guard *guard, uint64_t settled, char *text, size_t size);
 /* For a new worker: no thread is anywhere. */
 void nj_guard_fresh(nj_guard *guard);
 

@@ -217,7 +217,7 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
                     : s->values.form == NJ_KAFKA_PACKET ? &nj_sink_kafka_packets
                                                         : &nj_sink_kafka_skyportal;
     s->base.transactional = args->eos;
-    s->transactions = (nj_transactions){ .on = args->eos, .name_lock = -1 };
+    s->transactions = (nj_transactions){ .on = args->eos, .whose = args->whose, .own.lock = -1 };
     s->way.refuse = args->refuse;
     s->way.module = "sink.kafka";
     s->way.opaque = args->refuse_opaque;

@@ -9,7 +9,6 @@
 
 #include "../base/clock.h"
 #include "../base/patience.h"
-#include "../kafka/member.h"
 
 enum { TRANSACTION_MS = 60000, TRY_MS = 2500 };
 
@@ -77,6 +76,7 @@ int nj_transactions_commit(nj_transactions *t, const nj_keep *keep, nj_error *er
     if (!rc) rc = settle(t, commit_step, NULL, "a transaction is not committed", err);
     if (keep->group) rd_kafka_consumer_group_metadata_destroy(keep->group);
     if (!rc) t->open = false;
+    nj_kafka_own_alive(&t->own, nj_now_ns());
     return rc;
 }
 
@@ -98,8 +98,8 @@ int nj_transactions_name(nj_transactions *t, rd_kafka_conf_t *conf, const char *
     if (!t->on) return 0;
     if (rd_kafka_conf_get(conf, "transactional.id", own, &n) == RD_KAFKA_CONF_OK && own[0]) return 0;
     snprintf(of, sizeof of, "eos-%s", topic);
-    t->name_lock = nj_kafka_own_name(of, name, sizeof name);
-    if (t->name_lock < 0)
+    const nj_kafka_kind kind = { of, NULL, t->target, t->whose, TRANSACTION_MS };
+    if (nj_kafka_own_name(&t->own, &kind, name, sizeof name))
         return nj_fail(err,
                        "kafka://%s: --eos: no lock for a name of its transactions; -X transactional.id=NAME "
                        "gives one",
@@ -118,6 +118,6 @@ void nj_transactions_abort(nj_transactions *t)
 
 void nj_transactions_free(nj_transactions *t)
 {
-    if (t->name_lock >= 0) close(t->name_lock);
+    nj_kafka_own_leave(&t->own);
     free(t->cluster);
 }

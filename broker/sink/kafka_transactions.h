@@ -5,6 +5,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "../kafka/member.h"
 #include "sink.h"
 
 /* Of one producer. All functions do nothing, and succeed, unless it is on. */
@@ -12,8 +13,9 @@ typedef struct nj_transactions {
     bool on, open;      /* open: one has begun */
     const char *target; /* "host:port/topic", for messages; the caller's */
     rd_kafka_t *producer;
-    int name_lock; /* keeps their name for this run; -1 = none */
-    char *cluster; /* whose groups' places they can take; NULL = not known */
+    const char *whose; /* as in nj_sink_args */
+    nj_kafka_own own;  /* keeps their name for this run */
+    char *cluster;     /* whose groups' places they can take; NULL = not known */
 } nj_transactions;
 
 /* Before rd_kafka_new(): gives the configuration a name that no other run on this machine has,

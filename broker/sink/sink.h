@@ -30,6 +30,7 @@ typedef struct nj_sink_args {
     const char *run, *configuration; /* of the journal that stands beside a file; NULL = none is kept */
     const nj_mark *mark;             /* go back to this commit of it, and on from there; NULL = by mode */
     bool known;                      /* with mark: the file has this run's provenance already */
+    const char *whose;               /* what tells this run from others of this host; NULL = nothing */
     nj_settings *settings;           /* [sink.<scheme>], [kafka] */
     nj_sink_refuse *refuse;          /* NULL: such a row fails the sink */
     void *refuse_opaque;

@@ -15,7 +15,6 @@
 #include "../base/log.h"
 #include "../base/patience.h"
 #include "../kafka/end.h"
-#include "../kafka/member.h"
 #include "../kafka/topics.h"
 
 enum {
@@ -115,7 +114,8 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     bool joins = s->live && !s->whole_topic;
     int no_group = nj_kafka_set_group(conf, s->at.group, err);
     if (!no_group && joins) s->at_start = nj_kafka_topics_now(conf, &s->target, nj_patience_ms(ASK_MS));
-    if (no_group || (joins && nj_kafka_set_member(conf, s->settings, &s->target, &s->member_lock, err))) {
+    if (no_group ||
+        (joins && nj_kafka_set_member(conf, s->settings, &s->target, s->host->whose, &s->member, err))) {
         rd_kafka_conf_destroy(conf);
         return -1;
     }
@@ -183,7 +183,7 @@ static void close_kafka(nj_source *source)
     if (s->kept) rd_kafka_message_destroy(s->kept);
     nj_skipped_report(&s->skipped, s->host, s->display, "message");
     if (s->rk) close_consumer(s);
-    if (s->member_lock >= 0) close(s->member_lock);
+    nj_kafka_own_leave(&s->member);
     if (s->stale_acks)
         nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved",
                s->display, s->stale_acks);
@@ -237,7 +237,7 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_source_kafka;
-    s->member_lock = -1;
+    s->member.lock = -1;
     s->settings = args->source->settings;
     s->host = args->source->host;
     s->target = *args->target;

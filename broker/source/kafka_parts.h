@@ -6,6 +6,7 @@
 
 #include "../base/log.h"
 #include "../kafka/fetch.h"
+#include "../kafka/member.h"
 #include "../kafka/partition.h"
 #include "../kafka/position.h"
 #include "classes.h"
@@ -29,8 +30,7 @@ typedef struct kafka_source {
     _Atomic bool handed_over; /* a sink commits the offsets */
     const nj_shard *shard;
     rd_kafka_topic_partition_list_t *at_start; /* what there was then; NULL = not known */
-    int64_t alive_ns;                          /* when the file of the lock was last touched */
-    int member_lock;                           /* keeps the name of a static member; -1 = none */
+    nj_kafka_own member;                       /* keeps the name of a static member */
     bool has_name;                             /* it is one */
     nj_positions at;
     char *display;

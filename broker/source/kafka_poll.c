@@ -9,10 +9,8 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/patience.h"
-#include "../kafka/member.h"
 #include "../kafka/topics.h"
 
-static const int64_t ALIVE_NS = INT64_C(3600000000000);
 static const int64_t MINUTE_NS = INT64_C(60000000000); /* between two lines that say what is waited for */
 
 enum {
@@ -426,10 +424,7 @@ static rd_kafka_message_t *serve(kafka_source *s, int64_t now)
     }
     s->served_ns = m ? 0 : now;
     if (!m) report_deleted(s);
-    if (s->member_lock >= 0 && now - s->alive_ns > ALIVE_NS) {
-        nj_kafka_member_alive(s->member_lock);
-        s->alive_ns = now;
-    }
+    nj_kafka_own_alive(&s->member, now);
     return m;
 }
 

@@ -35,6 +35,8 @@ typedef struct nj_source_host {
     void (*early)(void *opaque, const char *text);
     /* This worker replaces one that had alerts: brokers that are unreachable now are waited for. */
     bool goes_on;
+    /* What tells this run from others on this host, also when it is started again; NULL = nothing. */
+    const char *whose;
 } nj_source_host;
 
 /* A host for those who only read: nothing is acknowledged, notes are warnings in the log, what comes again is

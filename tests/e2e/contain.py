@@ -3,6 +3,7 @@
 missing."""
 
 import os, signal, sqlite3, subprocess, time
+import own_copy  # before tap
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, compile_module, done, nightjar, ok, report, rows, skip
 
 N = 300  # alerts of the night
@@ -19,10 +20,12 @@ SOURCE = """
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 #include "nightjar/module.h"
 static volatile long sum;
+@HEAD@
 static int open_(const nj_host *host, const void *conf, void **self)
 {
     (void)host, (void)conf, (void)self;
@@ -55,7 +58,7 @@ def failing(candid):
     return candid % 17 == 3
 
 
-def module(name, habit="", begin="", end="", more=""):
+def module(name, habit="", begin="", end="", more="", head=""):
     """NAME.so, whose process() does `habit` for the failing alerts."""
     text = (
         SOURCE.replace("@NAME@", name)
@@ -63,6 +66,7 @@ def module(name, habit="", begin="", end="", more=""):
         .replace("@OPEN@", begin)
         .replace("@END@", end)
         .replace("@MORE@", more)
+        .replace("@HEAD@", head)
     )
     with open(f"{name}.c", "w", encoding="utf-8") as f:
         f.write(text)
@@ -261,6 +265,40 @@ def crashes():
             os.remove(f"{name}.avro")
     got = report("segv.json")["ledger"]
     ok(got["closed"] and got["dead"] == 0, "a row without a module's answers is no dead letter", got)
+
+
+SILENT = {  # name: what it does, the limit of it
+    "kills_itself": "kill(getpid(), SIGKILL)",
+    "alarmed": "{ struct itimerval t = { { 0, 0 }, { 0, 1 } }; setitimer(ITIMER_REAL, &t, 0); pause(); }",
+    "deaf": "{ signal(SIGSEGV, SIG_IGN); *(volatile int *)8 = 1; }",
+}
+
+
+def silent():
+    """A death of which the process cannot say anything, as of the kernel's want of memory, comes again on the
+    same alert: it is kept from the module like any other."""
+    for name, habit in SILENT.items():
+        module(name, habit)
+        r = run(name, "-D", "guard.quarantine=0", "-D", "guard.sandbox=0")
+        only_these_failed(r, name, f"{name}, without a word")
+        ok("killed again and again" in r.stderr, f"{name}: said", r.stderr)
+    module("splits", "fork()")
+    r = run("splits", "-D", "guard.sandbox=0")
+    ok(
+        r.returncode == 0 and [x["candid"] for x in r.rows] == IDS,
+        "a module that forks: each row once",
+        r.stderr,
+    )
+    ok("its child came back from the call" in r.stderr, "and its children do not stay", r.stderr)
+    for name, act in (("crashes", "*(volatile int *)8 = 1"), ("exits", "exit(0)")):
+        start = "{ pthread_t t; pthread_create(&t, 0, own, 0); pthread_join(t, 0); }"
+        module(name, start, head=f"static void *own(void *x) {{ {act}; return x; }}")
+        r = run(name)
+        ok(r.returncode == 0 and [x["candid"] for x in r.rows] == IDS, f"{name} in its own thread", r.stderr)
+        ok("in a thread of its own, again: it is off" in r.stderr, f"{name}: said", r.stderr)
+        reasons = {x[f"{name}.reason"] for x in r.rows}
+        ok("unavailable" in reasons, f"{name}: the reason of its rows", reasons)
+        ok(report(f"{name}.json")["guard"]["modules"][0]["quarantined"], f"{name}: in the report")
 
 
 def letters():
@@ -471,6 +509,35 @@ def killed_at_once():
     ok(open("old.ndjson", "rb").read() == before, "killed at once: and left as it was")
 
 
+def killed_before_it_resumes():
+    """A worker of a resumed run dies before it has looked at the outputs: the next one resumes."""
+    module(
+        "gate",
+        end="nanosleep(&(struct timespec){ 0, 20000000 }, NULL)",
+        begin='while (access("go", F_OK)) usleep(1000)',
+    )
+    args = "night.tar -m nalerthist,gate --module-path gate.so -q -j 1 -o ndjson:gate.ndjson".split()
+    args += "-D run.batch_rows=2 -D run.batch_ms=1 -D run.commit_ms=20".split()
+    open("go", "w").close()
+    p = begin(*args)
+    begun = lambda: os.path.exists("gate.ndjson.journal") and '"offset"' in open("gate.ndjson.journal").read()
+    ok(until(begun), "a run that has a commit")
+    p.kill()
+    p.communicate()
+    os.remove("go")
+    p = begin(*args, "--resume")
+    until(lambda: workers(p.pid))
+    first = workers(p.pid)
+    for w in first:
+        os.kill(w, signal.SIGKILL)
+    until(lambda: workers(p.pid) and workers(p.pid) != first)
+    open("go", "w").close()
+    err = p.communicate(timeout=120)[1]
+    ok(p.returncode == 0, "its worker was killed before it had resumed: it ends well", err)
+    got = [x["candid"] for x in rows("gate.ndjson")]
+    ok(got == IDS, "and each row is there once", f"{len(got)} rows of {len(IDS)} {err}")
+
+
 def stops():
     """Signals to the supervisor reach the worker; a second one ends both."""
     module("loops", 'for (;;) __asm__ volatile("")')
@@ -622,6 +689,7 @@ with Folder():
         skip("crashes", "a sanitizer's handlers stay")
     else:
         crashes()
+        silent()
         letters()
         quarantine()
         two_at_once()
@@ -630,6 +698,7 @@ with Folder():
         for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT):
             killed(number)
         killed_at_once()
+        killed_before_it_resumes()
         stops()
         stops_though_it_cannot()
         stops_early()

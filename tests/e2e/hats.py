@@ -5,6 +5,7 @@ refused. HATS as SOURCE, with light curves nested in both ways, and what stands 
 import glob, io, os, random, re, signal, subprocess, tarfile, time
 from avro import make_container
 from out_kit import alert_schema, packet
+import own_copy  # before tap
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows
 
 needs("pyarrow", "astropy", "astropy_healpix", "fastavro")

@@ -3,6 +3,7 @@
 once; a file beside the topic has each row once, too. Between clusters it is said that this cannot be."""
 
 import collections, json, os, random, signal, subprocess, tarfile, time
+import own_copy  # before tap
 from tap import ROOT, Folder, done, needs, nightjar, ok, skip
 
 needs("confluent_kafka")

@@ -2,6 +2,7 @@
 """The output `packets:`: alerts as they came, stamps and schema included; several schemas; kills."""
 
 import glob, io, json, os, random, signal, subprocess, tarfile, time
+import own_copy  # before tap
 from tap import NIGHTJAR, ROOT, Folder, done, needs, nightjar, ok, rows
 
 needs("fastavro")

@@ -4,6 +4,7 @@
 import glob, json, math, os, signal, subprocess, sys, time
 import out_kit
 from out_kit import alert_schema
+import own_copy  # before tap
 from tap import NIGHTJAR, SHARED, Folder, done, needs, nightjar, ok, rows, skip
 
 needs("pyarrow", "pandas", "polars", "duckdb", "fastavro", "numpy")

@@ -5,6 +5,7 @@ NIGHTJAR_KILLS=N kills each of the runs N times (6), NIGHTJAR_SEED=K at other mo
 each time when it is "random")."""
 
 import gzip, json, os, random, shutil, signal, sqlite3, subprocess, sys, tarfile, time
+import own_copy  # before tap
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, table_rows
 
 needs("fastavro", "astropy", "pyarrow")

@@ -5,6 +5,7 @@ NIGHTJAR_KILLS=N kills each of the runs N times (4), NIGHTJAR_SEED=K at other mo
 
 import datetime, glob, gzip, http.client, io, json, math, os, random, shutil, signal, sqlite3
 import subprocess, tarfile, time
+import own_copy  # before tap
 from tap import NIGHTJAR, Folder, compile_module, done, free_port, needs, nightjar, ok, skip, table_rows
 
 needs("fastavro", "astropy", "pyarrow")

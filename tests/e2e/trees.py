@@ -5,6 +5,7 @@ as in NDJSON, also after kill -9, --append and merge; ledger; what is refused.
 NIGHTJAR_KILLS=N kills each run N times (3), NIGHTJAR_SEED=K at other moments."""
 
 import csv, glob, json, os, random, shutil, signal, subprocess, tarfile, time
+import own_copy  # before tap
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, rows
 
 needs("pyarrow", "pandas", "polars", "duckdb", "fastavro")

@@ -9,6 +9,7 @@ TAP; --out writes the figures as JSON."""
 import argparse, json, os, re, signal, statistics, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import own_copy  # before tap
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report
 
 needs("confluent_kafka")

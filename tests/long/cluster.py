@@ -86,6 +86,7 @@ class Cluster:
         self.archive = said(UP, "archive").split()
         self.process, self.client = {}, None
         atexit.register(self.end)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # of a time limit: brokers must not stay
         os.makedirs(self.folder)
         ports = [int(p) for p in said(PORTS, 2 * n, self.folder, address).split()]
         self.port = {i: ports[2 * i - 2] for i in self.nodes()}

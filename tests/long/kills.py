@@ -10,6 +10,7 @@ Speaks TAP; --out writes the figures as JSON. Seconds until the first new row ar
 import argparse, collections, itertools, json, os, random, shutil, signal, sys, time, traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import own_copy  # before tap
 from tap import Folder, done, needs, nightjar, ok
 
 needs("confluent_kafka", "fastavro", "astropy", "pyarrow")

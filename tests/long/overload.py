@@ -10,6 +10,7 @@ the run is behind by what the feeder has sent and it has not yet written."""
 import argparse, json, os, re, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import own_copy  # before tap
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows
 
 needs("confluent_kafka")

@@ -11,6 +11,7 @@ Speaks TAP; --out writes the figures as JSON. Cut links need root and `ip netns`
 import argparse, collections, json, os, shutil, signal, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import own_copy  # before tap
 from tap import Folder, done, needs, nightjar, ok, skip
 
 needs("confluent_kafka", "fastavro", "astropy", "pyarrow")

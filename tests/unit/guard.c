@@ -137,6 +137,69 @@ static void what_comes_once_blames_nobody(void **state)
     assert_string_equal(text, "it was killed");
 }
 
+/* kill -9, or the kernel when memory is short: nobody reports such a death. */
+static void the_same_silent_death_again_is_the_modules(void **state)
+{
+    (void)state;
+    for (int i = 1; i < 5; i++) {
+        in_call(NJ_SLOT_FIRST_WORKER, "bad", NJ_PHASE_PROCESS, 20, 7, 0);
+        assert_null(nj_guard_silent(guard, 100, 5));
+        nj_guard_fresh(guard);
+    }
+    nj_slot *s = in_call(NJ_SLOT_FIRST_WORKER, "bad", NJ_PHASE_PROCESS, 20, 7, 0);
+    assert_ptr_equal(nj_guard_silent(guard, 100, 5), s);
+    assert_int_equal(nj_guard_judge(guard, s, text, sizeof text), NJ_BLAME_TRIED);
+    assert_non_null(strstr(text, "again and again"));
+}
+
+static void silent_deaths_of_different_kinds_are_nobodys(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        nj_phase phase;
+        uint64_t settled;
+    } death[] = {
+        { "bad", NJ_PHASE_PROCESS, 100 },   { "bad", NJ_PHASE_PROCESS, 100 },
+        { "other", NJ_PHASE_PROCESS, 100 }, /* it was another module's turn */
+        { "bad", NJ_PHASE_PROCESS, 100 },   { "bad", NJ_PHASE_PROCESS, 100 },
+        { "bad", NJ_PHASE_PROCESS, 101 },                                  /* alerts went through meanwhile */
+        { "bad", NJ_PHASE_PROCESS, 101 },   { "bad", NJ_PHASE_SINK, 101 }, /* an output may wait for long */
+        { "bad", NJ_PHASE_PROCESS, 101 },   { "bad", NJ_PHASE_PROCESS, 101 }
+    };
+    for (size_t i = 0; i < sizeof death / sizeof *death; i++) {
+        in_call(NJ_SLOT_FIRST_WORKER, death[i].name, death[i].phase, 20, 7, 0);
+        assert_null(nj_guard_silent(guard, death[i].settled, 3));
+        nj_guard_fresh(guard);
+    }
+}
+
+static void dies_in_its_thread(const char *name)
+{
+    nj_guard_fresh(guard);
+    nj_guard_module_of(guard, "bad");
+    strcpy(guard->elsewhere.what, "signal 11");
+    strcpy(guard->elsewhere_of, name);
+    atomic_store(&guard->elsewhere.reported, 1);
+}
+
+static void a_module_that_dies_in_its_threads_is_off(void **state)
+{
+    (void)state;
+    dies_in_its_thread("bad");
+    assert_int_equal(nj_guard_judge_thread(guard, 0, text, sizeof text), NJ_BLAME_NONE);
+    dies_in_its_thread("bad");
+    assert_int_equal(nj_guard_judge_thread(guard, 50, text, sizeof text), NJ_BLAME_NONE); /* it went on */
+    assert_false(guard->module[nj_guard_module_of(guard, "bad")].off);
+    dies_in_its_thread("bad");
+    assert_int_equal(nj_guard_judge_thread(guard, 50, text, sizeof text), NJ_BLAME_PAIR);
+    assert_true(guard->module[nj_guard_module_of(guard, "bad")].off);
+    dies_in_its_thread("bad"); /* it did not help */
+    assert_int_equal(nj_guard_judge_thread(guard, 50, text, sizeof text), NJ_BLAME_NONE);
+    dies_in_its_thread("nobody's");
+    assert_int_equal(nj_guard_judge_thread(guard, 50, text, sizeof text), NJ_BLAME_NONE);
+}
+
 static void too_many_put_a_module_off(void **state)
 {
     (void)state;
@@ -305,6 +368,9 @@ int main(void)
         TEST(an_output_goes_on_in_single_rows),
         TEST(what_another_process_sent_blames_nobody),
         TEST(what_comes_once_blames_nobody),
+        TEST(the_same_silent_death_again_is_the_modules),
+        TEST(silent_deaths_of_different_kinds_are_nobodys),
+        TEST(a_module_that_dies_in_its_threads_is_off),
         TEST(too_many_put_a_module_off),
         TEST(seldom_ones_do_not),
         TEST(a_full_table_forgets_the_oldest),
