@@ -170,7 +170,7 @@ def quick(c):
 
 def eos(c):
     """--eos: who reads committed messages finds each candid once, whatever was killed."""
-    topic, n, kills = "k-eos", min(opts.alerts, 6000), min(opts.kills, 20)
+    topic, n, kills = "k-eos", min(opts.alerts, 6000), opts.kills
     c.make(topic)
     c.make("k-eos-rows")
     t0 = time.time()
