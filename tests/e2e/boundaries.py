@@ -6,4 +6,4 @@ import os, sys
 from tap import ROOT
 
 long = os.path.join(ROOT, "tests", "long", "boundaries.py")
-os.execv(sys.executable, [sys.executable, long, *"--step 23 --alerts 24".split(), *sys.argv[1:]])
+os.execv(sys.executable, [sys.executable, long, *"--step 67 --alerts 24".split(), *sys.argv[1:]])

@@ -186,9 +186,9 @@ def other_source():
         clear("run")
         said, _ = kill_at("run", at, "before", args)
         journal = "run/out.ndjson.journal"
-        if os.path.exists(journal) and '"offset"' in open(journal).read():
+        if said and " out.db" in said and os.path.exists(journal) and '"offset"' in open(journal).read():
             break
-    ok(said and " out.db" in said, "killed between the commits of two outputs", said)
+    ok(said, "killed between the commits of two outputs", said)
     whole = members_of("night.tar")
     for what, members, words in (
         ("shorter", whole[:3], "is shorter than it was"),
