@@ -5,7 +5,10 @@
 #include "../base/assert.h"
 #include "../base/clock.h"
 #include "../base/debug.h"
+#include "../base/exit.h"
 #include "../base/log.h"
+#include "../base/patience.h"
+#include "../graph/crash.h"
 #include "output.h"
 #include "trace.h"
 
@@ -163,8 +166,10 @@ static int commit_with_places(out *o, nj_keep *keep, nj_error *err)
         const pending *p = &o->pending[i];
         const nj_stream *s = &r->accounts.stream[p->stream]->public;
         uint32_t revoked = __atomic_load_n(&s->revoked, __ATOMIC_RELAXED), k = 0;
-        if (revoked && p->generation <= revoked && p->emitted)
-            rc = nj_fail(err, "%s: the partition was lost within a transaction, which is aborted", s->name);
+        if (revoked && p->generation <= revoked && p->emitted) {
+            rc = nj_fail(err, "%s: the partition was lost within a transaction", s->name);
+            *keep->undone = true;
+        }
         if (!is_done(p) || (revoked && p->generation <= revoked)) continue;
         while (k < keep->n_places &&
                (place[k].partition != s->partition || strcmp(place[k].topic, s->topic) != 0))
@@ -176,9 +181,20 @@ static int commit_with_places(out *o, nj_keep *keep, nj_error *err)
     keep->group = !rc && keep->n_places ? r->output.eos_source->class->group(r->output.eos_source) : NULL;
     if (!rc && keep->n_places && !keep->group) rc = nj_fail(err, "--eos: the source is in no group");
     for (uint32_t i = 0; i < r->n_sinks && !rc; i++)
-        if (r->sink[i]->transactional) rc = r->sink[i]->class->commit(r->sink[i], keep, err);
+        if (r->sink[i]->transactional && r->sink[i]->class->commit)
+            rc = r->sink[i]->class->commit(r->sink[i], keep, err);
     free(place);
     return rc;
+}
+
+/* A transaction that was aborted has rows that this process cannot send again. As after a kill the next
+ * worker begins at the last commit; when none of them gets on, the supervisor ends the run. */
+static int begin_anew(const run *r, const nj_error *err)
+{
+    if (!r->options->shared || nj_stopping()) return -1;
+    nj_log(NJ_LOG_WARN, "%s; the transaction is aborted, and another worker begins at the last one",
+           err->text);
+    nj_exit_at_once(NJ_EXIT_LEDGER);
 }
 
 /* After all files: a transaction that fails is done again by the next run, and they know what they have. */
@@ -189,7 +205,7 @@ static int commit_transactions(out *o, nj_keep *keep, nj_error *err)
     for (uint32_t i = 0; i < r->n_sinks; i++) {
         nj_sink *s = r->sink[i];
         const int64_t from = nj_now_ns();
-        if (!s->transactional) continue;
+        if (!s->transactional || !s->class->commit) continue;
         if (s->class->commit(s, keep, err)) return -1;
         if (r->compute.drift) nj_histogram_add(&r->output.time[i].commit, (uint64_t)(nj_now_ns() - from));
     }
@@ -222,9 +238,11 @@ static int reach_disk(out *o, bool last, nj_error *err)
 {
     run *r = o->r;
     nj_buffer state = { 0 };
+    bool undone = false;
     nj_keep keep = { .disk = r->conf.durable,
                      .complete = last && nj_flow_is_complete(r),
-                     .commit = ++r->resume->commit };
+                     .commit = ++r->resume->commit,
+                     .undone = &undone };
     uint32_t letters = r->resume->n - 1;
     int rc = 0;
     add_up(o);
@@ -247,6 +265,7 @@ static int reach_disk(out *o, bool last, nj_error *err)
     nj_buffer_free(&state);
     keep.state = NULL;
     if (!rc && o->begun) rc = commit_transactions(o, &keep, err);
+    if (rc && undone) rc = begin_anew(r, err);
     if (!rc) nj_flow_kept(r);
     o->fresh = false;
     return rc;

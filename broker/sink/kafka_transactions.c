@@ -76,6 +76,11 @@ int nj_transactions_commit(nj_transactions *t, const nj_keep *keep, nj_error *er
     if (!rc) rc = settle(t, commit_step, NULL, "a transaction is not committed", err);
     if (keep->group) rd_kafka_consumer_group_metadata_destroy(keep->group);
     if (!rc) t->open = false;
+    /* not when another run has its name: that one goes on */
+    if (rc && rd_kafka_fatal_error(t->producer, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        nj_transactions_abort(t);
+        if (keep->undone) *keep->undone = true;
+    }
     nj_kafka_own_alive(&t->own, nj_now_ns());
     return rc;
 }

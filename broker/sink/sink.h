@@ -59,6 +59,8 @@ typedef struct nj_keep {
     const nj_place *place;
     uint32_t n_places;
     void *group;
+    bool *undone; /* set when the transaction failed and is as if it had not been: who begins anew at the last
+                   * commit goes on. NULL = nobody asks */
 } nj_keep;
 
 /* Of an output that is in several files, by this process. */
